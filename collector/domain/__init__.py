@@ -1,0 +1,1 @@
+"""What is true: pure functions and values, told the time, without input or output."""

@@ -1,0 +1,1 @@
+"""Who asks: the network and the clock."""
