@@ -19,7 +19,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, QueuePool, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 
@@ -162,12 +162,14 @@ def _engines(url: str, readers: int) -> tuple[Engine, Engine]:
     reader = create_engine(
         "sqlite://",
         creator=lambda: sqlite3.connect(f"file:{path}?mode=ro", uri=True, check_same_thread=False),
+        poolclass=QueuePool,
         pool_size=readers + 2,
         max_overflow=8,
     )
     event.listen(writer, "connect", _writer_pragmas)
     event.listen(writer, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
     event.listen(reader, "connect", _reader_pragmas)
+    event.listen(reader, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
     return writer, reader
 
 

@@ -1,0 +1,60 @@
+"""The writer and the readers of a database."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from sqlalchemy import Connection, select
+
+from collector.domain.errors import InvalidInput, StoreError
+from collector.store import schema
+from collector.store.database import Database
+
+
+def put(key: str, value: str) -> Callable[[Connection], int]:
+    def work(connection: Connection) -> int:
+        connection.execute(schema.meta.insert().values(key=key, value=value))
+        return 1
+
+    return work
+
+
+def value(connection: Connection, key: str) -> str | None:
+    return connection.execute(select(schema.meta.c.value).where(schema.meta.c.key == key)).scalar()
+
+
+def test_what_was_written_can_be_read(database: Database) -> None:
+    assert database.write_now(put("a", "1")) == 1
+    assert database.read_now(lambda connection: value(connection, "a")) == "1"
+
+
+def test_failing_work_leaves_the_work_beside_it_committed(database: Database) -> None:
+    def fail(connection: Connection) -> None:
+        put("bad", "1")(connection)
+        raise InvalidInput("no")
+
+    futures = [database.submit(put("before", "1")), database.submit(fail), database.submit(put("after", "1"))]
+    assert futures[0].result() == futures[2].result() == 1
+    with pytest.raises(InvalidInput):
+        futures[1].result()
+    assert database.read_now(lambda connection: value(connection, "bad")) is None
+    assert database.read_now(lambda connection: value(connection, "after")) == "1"
+
+
+def test_a_refused_statement_is_our_error_and_hits_nobody_else(database: Database) -> None:
+    database.write_now(put("a", "1"))
+    refused, fine = database.submit(put("a", "2")), database.submit(put("b", "2"))
+    with pytest.raises(StoreError):
+        refused.result()
+    assert fine.result() == 1
+
+
+def test_readers_cannot_write_on_sqlite(sqlite: Database) -> None:
+    with pytest.raises(Exception, match="readonly|read-only"):
+        sqlite.read_now(put("a", "1"))
+
+
+async def test_write_and_read_from_the_event_loop(database: Database) -> None:
+    await database.write(put("a", "1"))
+    assert await database.read(lambda connection: value(connection, "a")) == "1"
