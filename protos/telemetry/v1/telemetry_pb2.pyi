@@ -420,6 +420,16 @@ class Checkpoint(_message.Message):
     signature: bytes
     def __init__(self, tree_size: _Optional[int] = ..., root: _Optional[bytes] = ..., signature: _Optional[bytes] = ...) -> None: ...
 
+class AuthorityRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class AuthorityResponse(_message.Message):
+    __slots__ = ("authority",)
+    AUTHORITY_FIELD_NUMBER: _ClassVar[int]
+    authority: bytes
+    def __init__(self, authority: _Optional[bytes] = ...) -> None: ...
+
 class EnrolRequest(_message.Message):
     __slots__ = ("token", "certificate_request", "host_name", "agent_version")
     TOKEN_FIELD_NUMBER: _ClassVar[int]

@@ -107,6 +107,11 @@ class EnrolmentStub(object):
         Args:
             channel: A grpc.Channel.
         """
+        self.Authority = channel.unary_unary(
+                '/sigap.telemetry.v1.Enrolment/Authority',
+                request_serializer=protos_dot_telemetry_dot_v1_dot_telemetry__pb2.AuthorityRequest.SerializeToString,
+                response_deserializer=protos_dot_telemetry_dot_v1_dot_telemetry__pb2.AuthorityResponse.FromString,
+                _registered_method=True)
         self.Enrol = channel.unary_unary(
                 '/sigap.telemetry.v1.Enrolment/Enrol',
                 request_serializer=protos_dot_telemetry_dot_v1_dot_telemetry__pb2.EnrolRequest.SerializeToString,
@@ -116,6 +121,14 @@ class EnrolmentStub(object):
 
 class EnrolmentServicer(object):
     """Missing associated documentation comment in .proto file."""
+
+    def Authority(self, request, context):
+        """The collector's authority, asked before anything is trusted: the agent compares it with its token's fingerprint
+        and only then opens the connection that carries the token.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
 
     def Enrol(self, request, context):
         """Exchanges a one-time token and a certificate request for a certificate. Server-authenticated TLS only.
@@ -127,6 +140,11 @@ class EnrolmentServicer(object):
 
 def add_EnrolmentServicer_to_server(servicer, server):
     rpc_method_handlers = {
+            'Authority': grpc.unary_unary_rpc_method_handler(
+                    servicer.Authority,
+                    request_deserializer=protos_dot_telemetry_dot_v1_dot_telemetry__pb2.AuthorityRequest.FromString,
+                    response_serializer=protos_dot_telemetry_dot_v1_dot_telemetry__pb2.AuthorityResponse.SerializeToString,
+            ),
             'Enrol': grpc.unary_unary_rpc_method_handler(
                     servicer.Enrol,
                     request_deserializer=protos_dot_telemetry_dot_v1_dot_telemetry__pb2.EnrolRequest.FromString,
@@ -142,6 +160,33 @@ def add_EnrolmentServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class Enrolment(object):
     """Missing associated documentation comment in .proto file."""
+
+    @staticmethod
+    def Authority(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sigap.telemetry.v1.Enrolment/Authority',
+            protos_dot_telemetry_dot_v1_dot_telemetry__pb2.AuthorityRequest.SerializeToString,
+            protos_dot_telemetry_dot_v1_dot_telemetry__pb2.AuthorityResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
 
     @staticmethod
     def Enrol(request,
