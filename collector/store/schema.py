@@ -20,6 +20,9 @@ from sqlalchemy import (
     Text,
 )
 
+from collector.domain.registers import REGISTERS
+from collector.store.register_table import derive
+
 METADATA = MetaData(
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -54,6 +57,9 @@ agent = Table(
     Column("clock_offset_ms", Float, nullable=False, default=0.0),  # agent minus collector
     Column("ntp_state", String(16), nullable=False, default=""),
     Column("goodbye", String(16), nullable=False, default=""),  # why it left on purpose; empty while connected or lost
+    Column("revoked_ms", BigInteger),
+    Column("revoked_by", String(128), nullable=False, default=""),
+    Column("revoked_why", String(500), nullable=False, default=""),
 )
 
 agent_certificate = Table(
@@ -152,29 +158,33 @@ series_layout = Table(
 journal = Table(
     "journal",
     METADATA,
-    Column("id", ROW_ID, primary_key=True, autoincrement=True),
-    Column("host_id", Integer, nullable=False),
+    Column("id", ROW_ID, primary_key=True, autoincrement=False),  # without holes; the newest is never deleted
     Column("received_ms", BigInteger, nullable=False),
-    Column("body", LargeBinary, nullable=False),  # rows of one batch, see store.series.journal
+    Column("body", LargeBinary, nullable=False),  # rows of one group commit, see store.series.journal
 )
 
 block = Table(
     "block",
     METADATA,
+    # All rows of one host and layout in one window of time; at most one block per window.
     Column("id", ROW_ID, primary_key=True, autoincrement=True),
+    Column("resolution_ms", BigInteger, nullable=False),  # 0 raw, 300000, 3600000
     Column("host_id", Integer, nullable=False),
     Column("layout_id", BigInteger, nullable=False),
-    Column("family", String(128), nullable=False),  # metric name
-    Column("resolution_ms", BigInteger, nullable=False),  # 0 raw, 300000, 3600000
-    Column("start_ms", BigInteger, nullable=False),
-    Column("end_ms", BigInteger, nullable=False),  # time of the last row, inclusive
+    Column("window_ms", BigInteger, nullable=False),  # start of the window, see store.series.tiers
     Column("row_count", Integer, nullable=False),
-    Column(
-        "body", LargeBinary, nullable=False
-    ),  # times, columns and their min, max, sum, count; see store.series.block
-    Index("ix_block_find", "host_id", "resolution_ms", "family", "start_ms"),
-    Index("ix_block_family", "family", "resolution_ms", "start_ms"),
-    Index("ix_block_age", "resolution_ms", "end_ms"),
+    Column("body", LargeBinary, nullable=False),  # the rows' times, see store.series.block
+    Index("uq_block_place", "resolution_ms", "host_id", "window_ms", "layout_id", unique=True),
+    Index("ix_block_age", "resolution_ms", "window_ms"),
+)
+
+block_family = Table(
+    "block_family",
+    METADATA,
+    # The columns of one metric in a block.
+    Column("block_id", ROW_ID, ForeignKey("block.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    Column("family", String(128), primary_key=True),  # metric name
+    Column("body", LargeBinary, nullable=False),  # see store.series.block
 )
 
 # ── status ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -386,3 +396,5 @@ link = Table(
     Column("target_register", String(32), nullable=False),
     Index("ix_link_target", "target_register", "target_id"),
 )
+
+register_tables = {name: derive(register, METADATA) for name, register in REGISTERS.items()}

@@ -1,0 +1,287 @@
+"""How a host comes in, stays in and is shown out: issue a token, redeem it, renew a certificate, revoke an agent.
+
+Every decision and its record share one transaction. Keys and signatures are `authority`'s, rows `store.agents`'.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import uuid
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from sqlalchemy import Connection
+
+from collector.domain import trust
+from collector.domain.errors import Conflict, InvalidInput, NotFound, TooMuch, Unauthenticated
+from collector.flows.authority import Authority, requested_key
+from collector.store import agents
+from collector.store.agents import AgentRecord
+from collector.store.database import Database
+
+LOG = logging.getLogger(__name__)
+
+COMMAND = "sigap-agent enrol {token}"
+ADDRESSES_MAX = 4096
+TOKENS_SHOWN_MS = 7 * trust.DAY_MS
+VERSION_MAX = 32
+WHY_MAX = 500
+
+
+class HostFor(Protocol):
+    """Finds or makes the record of the register `host` for a name, inside the enrolment's transaction."""
+
+    def __call__(self, connection: Connection, host_name: str, now_ms: int) -> int:
+        """The host's id; the record with this name is used again, whatever state it is in."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedToken:
+    """A new token. `secret` and `command` are shown once and never again."""
+
+    id: str
+    secret: str = field(repr=False)  # what the agent is given
+    expires_ms: int
+    command: str = field(repr=False)  # one line to run on the host
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolled:
+    """What an agent gets; PEM, Unix milliseconds."""
+
+    agent_id: str
+    certificate_pem: bytes
+    authority_pem: bytes
+    not_after_ms: int
+    telemetry_address: str
+    replaced: tuple[str, ...] = ()  # agents that this one took the place of
+
+
+class Gate:
+    """Lets so many requests a second in, from one address and from all together."""
+
+    def __init__(self, each: trust.Pace = trust.PACE_PER_ADDRESS, together: trust.Pace = trust.PACE_OF_ALL) -> None:
+        self._each = each
+        self._together = together
+        self._everybody: trust.Bucket | None = None
+        self._addresses: OrderedDict[str, trust.Bucket] = OrderedDict()
+
+    def pass_one(self, address: str, now_ms: int) -> None:
+        """Count one request.
+
+        Raises:
+            TooMuch: Over the limit; says when to come back.
+        """
+        bucket, wait_seconds = self._each.take(self._addresses.pop(address, None), now_ms)
+        self._addresses[address] = bucket
+        if len(self._addresses) > ADDRESSES_MAX:
+            self._addresses.popitem(last=False)
+        if not wait_seconds:
+            self._everybody, wait_seconds = self._together.take(self._everybody, now_ms)
+        if wait_seconds:
+            raise TooMuch("Too many enrolments at once.", retry_after_seconds=wait_seconds, hint="Try again shortly.")
+
+
+class Enroller:
+    """The four things that happen to an agent's right to send. `clock` returns Unix milliseconds."""
+
+    def __init__(
+        self,
+        db: Database,
+        authority: Authority,
+        *,
+        host_for: HostFor,
+        clock: Callable[[], int],
+        enrolment_address: str,
+        telemetry_address: str,
+        gate: Gate | None = None,
+    ) -> None:
+        self.authority = authority
+        self._db = db
+        self._host_for = host_for
+        self._clock = clock
+        self._enrolment_address = enrolment_address
+        self._telemetry_address = telemetry_address
+        self._gate = gate or Gate()
+        self._on_revoked: list[Callable[[str], None]] = []
+
+    def on_revoked(self, callback: Callable[[str], None]) -> None:
+        """Have `callback` called with the agent's id after each revocation: whoever holds its stream ends it."""
+        self._on_revoked.append(callback)
+
+    async def issue(self, actor: str, host_name: str = "") -> IssuedToken:
+        """Make a token for one host: any, or only the one that calls itself `host_name`."""
+        now_ms = self._clock()
+        token = trust.Token(secrets.token_bytes(trust.SECRET_BYTES), self.authority.pin, self._enrolment_address)
+        record = trust.TokenRecord(
+            secrets.token_hex(8), trust.host_label(host_name), actor, now_ms, now_ms + trust.TOKEN_LIFE_MS
+        )
+        await self._db.write(lambda connection: agents.add_token(connection, record, secret_hash=token.secret_hash))
+        LOG.info("token_issued token=%s host=%s by=%s", record.id, record.host_name or "any", actor)
+        return IssuedToken(record.id, token.text(), record.expires_ms, COMMAND.format(token=token.text()))
+
+    async def withdraw(self, actor: str, token_id: str) -> None:
+        """Let a token that nobody has used end now."""
+        now_ms = self._clock()
+        if not await self._db.write(lambda connection: agents.expire_token(connection, token_id, now_ms=now_ms)):
+            raise Conflict("This token was used or has expired.", hint="Revoke the agent that came in with it.")
+        LOG.info("token_withdrawn token=%s by=%s", token_id, actor)
+
+    async def redeem(self, token: str, request: bytes, *, host_name: str, version: str, caller: str) -> Enrolled:
+        """Exchange a token for a certificate, exactly once.
+
+        Args:
+            token: As it was shown.
+            request: PKCS #10, DER; only its key is used.
+            host_name: What the host calls itself.
+            version: The agent's.
+            caller: Network address, for the limit and the log.
+
+        Raises:
+            Unauthenticated: The token is not good. Why is in the log only.
+            InvalidInput: The request or the host name cannot be used; says nothing of the token.
+            TooMuch: Over the limit.
+        """
+        self._gate.pass_one(caller, self._clock())
+        requested_key(request)
+        label = trust.host_label(host_name)
+        if not label:
+            raise InvalidInput("The agent gave no host name.", fields={"host_name": "Needed."})
+        try:
+            secret_hash = trust.read_token(token).secret_hash
+        except InvalidInput:
+            outcome: Enrolled | str = "malformed"
+        else:
+            outcome = await self._db.write(
+                lambda connection: self._enrol(connection, secret_hash, request, label, version[:VERSION_MAX])
+            )
+        if isinstance(outcome, str):
+            LOG.warning("enrolment_refused reason=%s host=%s caller=%s", outcome.replace(" ", "_"), label, caller)
+            raise Unauthenticated(trust.TOKEN_REFUSED)
+        LOG.info("agent_enrolled agent=%s host=%s caller=%s", outcome.agent_id, label, caller)
+        self._tell_revoked(*outcome.replaced)
+        return outcome
+
+    def _enrol(
+        self, connection: Connection, secret_hash: str, request: bytes, label: str, version: str
+    ) -> Enrolled | str:
+        """Runs in one transaction: the claim, the host, the agent and its certificate, or nothing."""
+        now_ms, agent_id = self._clock(), str(uuid.uuid4())
+        token = agents.claim_token(connection, secret_hash, host_name=label, agent_id=agent_id, now_ms=now_ms)
+        if token is None:
+            return trust.why_refused(agents.token_by_hash(connection, secret_hash), label, now_ms)
+        replaced = agents.named(connection, label, only_active=True) if token.host_name else []
+        if token.host_name:
+            # Whoever made the token named this host: what came in before under that name is replaced.
+            for old in replaced:
+                agents.revoke(connection, old, now_ms=now_ms, who=token.created_by, why="replaced by a new enrolment")
+        else:
+            label = _free_name(connection, label)
+        host_id = self._host_for(connection, label, now_ms)
+        agents.create(connection, agent_id, host_id=host_id, host_name=label, version=version, enrolled_ms=now_ms)
+        return replace(self._certify(connection, agent_id, request), replaced=tuple(replaced))
+
+    async def renew(self, agent_id: str, fingerprint: str, request: bytes) -> Enrolled:
+        """Another certificate for an agent that holds one; the one it holds stays good until its own end.
+
+        Raises:
+            Unauthenticated: The certificate presented is not, or no longer, let in.
+            TooMuch: The agent holds too many certificates already.
+        """
+        requested_key(request)
+        renewed = await self._db.write(lambda connection: self._renew(connection, agent_id, fingerprint, request))
+        LOG.info("certificate_renewed agent=%s not_after_ms=%d", agent_id, renewed.not_after_ms)
+        return renewed
+
+    def _renew(self, connection: Connection, agent_id: str, fingerprint: str, request: bytes) -> Enrolled:
+        now_ms = self._clock()
+        presented = admit(connection, agent_id, fingerprint, now_ms)
+        if len(agents.live_certificates(connection, agent_id, now_ms)) >= trust.LIVE_CERTIFICATES_MAX:
+            raise TooMuch(
+                "This agent holds too many certificates.",
+                retry_after_seconds=trust.OVERLAP_MS / 1000,
+                hint="Is it running twice? If not, enrol it again.",
+            )
+        # That it presents this one proves that it does not need those before it.
+        agents.end_certificates_before(
+            connection, agent_id, not_before_ms=presented.not_before_ms, until_ms=now_ms + trust.OVERLAP_MS
+        )
+        return self._certify(connection, agent_id, request)
+
+    async def revoke(self, actor: str, agent_id: str, why: str) -> None:
+        """Show an agent out: its certificates are worth nothing from the commit on, its stream is ended."""
+        if not why.strip():
+            raise InvalidInput("Revoking an agent needs a reason.", fields={"why": "Needed."})
+        now_ms = self._clock()
+
+        def work(connection: Connection) -> bool:
+            if agents.find(connection, agent_id) is None:
+                raise NotFound("There is no such agent.")
+            return agents.revoke(connection, agent_id, now_ms=now_ms, who=actor, why=why.strip()[:WHY_MAX])
+
+        if not await self._db.write(work):
+            raise Conflict("This agent was revoked before.")
+        LOG.warning("agent_revoked agent=%s by=%s", agent_id, actor)
+        self._tell_revoked(agent_id)
+
+    def _tell_revoked(self, *agent_ids: str) -> None:
+        for agent_id in agent_ids:
+            for callback in self._on_revoked:
+                callback(agent_id)
+
+    async def agents(self, now_ms: int) -> list[AgentRecord]:
+        """Every agent, active ones first, with how long ago each was heard."""
+        found = await self._db.read(agents.list_agents)
+        return [
+            record if record.last_seen_ms is None else replace(record, silent_ms=max(0, now_ms - record.last_seen_ms))
+            for record in found
+        ]
+
+    async def tokens(self) -> list[trust.TokenRecord]:
+        """The tokens of the last week, newest first; never a secret."""
+        since_ms = self._clock() - TOKENS_SHOWN_MS
+        return await self._db.read(lambda connection: agents.list_tokens(connection, since_ms=since_ms))
+
+    def _certify(self, connection: Connection, agent_id: str, request: bytes) -> Enrolled:
+        issued = self.authority.issue_agent(request, agent_id)
+        agents.add_certificate(
+            connection,
+            agent_id,
+            fingerprint=issued.fingerprint,
+            not_before_ms=issued.not_before_ms,
+            not_after_ms=issued.not_after_ms,
+        )
+        return Enrolled(
+            agent_id,
+            issued.certificate_pem,
+            self.authority.certificate_pem,
+            issued.not_after_ms,
+            self._telemetry_address,
+        )
+
+
+def admit(connection: Connection, agent_id: str, fingerprint: str, now_ms: int) -> trust.Credential:
+    """Let a verified certificate in, or say why not. Asked when a stream opens, in every commit, and for renewal.
+
+    Raises:
+        Unauthenticated: Not on the list, of another agent, revoked, or not valid at this time.
+    """
+    credential = agents.credential(connection, fingerprint)
+    refusal = trust.judge(credential, agent_id, now_ms)
+    if refusal is not None or credential is None:
+        raise Unauthenticated(trust.REFUSAL_WORDS[refusal or trust.Refusal.NOT_LISTED])
+    return credential
+
+
+def _free_name(connection: Connection, label: str) -> str:
+    """`label`, or with a number when an active agent has it: a token for any host must not take a host over."""
+    if not agents.named(connection, label, only_active=True):
+        return label
+    number = 2
+    while agents.named(connection, numbered := f"{label}-{number}"):
+        number += 1
+    return numbered
