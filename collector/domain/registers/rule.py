@@ -1,0 +1,114 @@
+"""The register of rules: which measured value, at what level and for how long, is worth telling somebody."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from collector.domain.registers import fields as field
+from collector.domain.registers.base import Record, Register
+from collector.domain.registers.lifecycle import IN_USE_OR_RETIRED
+from collector.domain.registers.words import SEVERITIES, Words, choices
+
+MEASURES = choices(
+    filesystem_used_ratio=("Filesystem used (ratio)", "Filesystem terpakai (rasio)"),
+    memory_used_ratio=("Memory used (ratio)", "Memori terpakai (rasio)"),
+    memory_pressure_ratio=("Memory pressure (ratio)", "Tekanan memori (rasio)"),
+    swap_used_ratio=("Swap used (ratio)", "Swap terpakai (rasio)"),
+    cpu_busy_ratio=("CPU busy (ratio)", "CPU sibuk (rasio)"),
+    load_per_cpu=("Load per CPU", "Beban per CPU"),
+    clock_skew_seconds=("Clock skew (s)", "Selisih jam (d)"),
+    certificate_days_left=("Certificate days left", "Sisa hari sertifikat"),
+    agent_silent_seconds=("Agent silent (s)", "Agen diam (d)"),
+    check_state=("Check state", "Status pemeriksaan"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule(Record):
+    """Fires when `measure` compares to `level` for `for_seconds`; ends when it no longer compares to `clear_level`."""
+
+    measure: str = field.one_of("Measure", "Ukuran", MEASURES, need=field.CREATE, listed=True, filtered=True)
+    selector: Mapping[str, str] = field.pairs(
+        "Only where",
+        "Hanya bila",
+        regex=True,
+        help=(
+            "One label=regular expression a line; all must match. Empty: everywhere.",
+            "Satu label=ekspresi reguler per baris; semua harus cocok. Kosong: di mana saja.",
+        ),
+    )
+    comparison: str = field.one_of(
+        "Fires when the value is",
+        "Menyala bila nilainya",
+        choices(
+            **{
+                ">": ("above (>)", "di atas (>)"),
+                ">=": ("at or above (>=)", "sama atau di atas (>=)"),
+                "<": ("below (<)", "di bawah (<)"),
+                "<=": ("at or below (<=)", "sama atau di bawah (<=)"),
+            }
+        ),
+        default=">",
+        listed=True,
+    )
+    level: float = field.number("Level", "Ambang", default=0.0, need=field.CREATE, listed=True)
+    clear_level: float | None = field.number(
+        "Ends at",
+        "Berakhir pada",
+        default=None,
+        help=(
+            "A level further on the good side keeps a value near the limit from flapping. Empty: the level itself.",
+            "Ambang di sisi baik mencegah peringatan naik-turun. Kosong: sama dengan ambang.",
+        ),
+    )
+    for_seconds: float = field.seconds(
+        "For",
+        "Selama",
+        default=0.0,
+        most=7 * 86_400,
+        help=("How long it must hold before it fires.", "Lama kondisi berlangsung sebelum menyala."),
+        listed=True,
+    )
+    severity: str = field.one_of(
+        "Severity", "Tingkat keparahan", SEVERITIES, default="warning", listed=True, filtered=True
+    )
+    enabled: bool = field.boolean("Enabled", "Aktif", default=True, listed=True, filtered=True)
+    summary: str = field.text("Summary (English)", "Ringkasan (Inggris)", longest=300, searched=True)
+    summary_id: str = field.text("Summary (Indonesian)", "Ringkasan (Indonesia)", longest=300, searched=True)
+    advice: str = field.multiline("What to do (English)", "Yang perlu dilakukan (Inggris)")
+    advice_id: str = field.multiline("What to do (Indonesian)", "Yang perlu dilakukan (Indonesia)")
+
+
+def clears_on_the_good_side(rule: Rule) -> Mapping[str, Words]:
+    """Where it ends lies on the good side of where it fires, or an alert would end while its rule still holds."""
+    if rule.clear_level is None:
+        return {}
+    bad = rule.clear_level > rule.level if rule.comparison.startswith(">") else rule.clear_level < rule.level
+    if not bad:
+        return {}
+    side = ("at most", "paling tinggi") if rule.comparison.startswith(">") else ("at least", "paling rendah")
+    return {
+        "clear_level": Words(
+            f"must be {side[0]} the level, {rule.level:g}", f"harus {side[1]} sama dengan ambang, {rule.level:g}"
+        )
+    }
+
+
+REGISTER = Register(
+    name="rule",
+    entity=Rule,
+    title=Words("Rule", "Aturan"),
+    titles=Words("Rules", "Aturan"),
+    about=Words("When a measured value is worth an alert.", "Kapan nilai terukur perlu diperingatkan."),
+    life=IN_USE_OR_RETIRED,
+    rules=(clears_on_the_good_side,),
+    deletable=("active", "retired"),
+    example={
+        "key": "disk-full",
+        "name": "Filesystem nearly full",
+        "measure": "filesystem_used_ratio",
+        "level": 0.9,
+        "clear_level": 0.85,
+    },
+)

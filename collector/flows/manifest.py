@@ -1,0 +1,236 @@
+"""Records as YAML documents: read, apply, export, write. One document is one record, named by register and key.
+
+Applying is one transaction: every document or none, with all that is wrong told at once by document and field.
+Fields that a document does not name stay as they are; `null` asks for the default.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import yaml
+from sqlalchemy import Connection
+
+from collector.domain.errors import CollectorError, InvalidInput
+from collector.domain.registers import NAMES, REGISTERS, named
+from collector.domain.registers.base import Record, Register, Who
+from collector.domain.registers.document import as_document, difference
+from collector.domain.registers.words import Words
+from collector.flows.record import Changed, Recorder
+from collector.store import registers as store
+
+DEFAULT_WHY = "applied from a document"
+DOCUMENTS_MOST = 5000
+OWN_KEYS = frozenset({"register", "state", "why"})
+"""What a document says about itself rather than about a field."""
+
+Document = Mapping[str, Any]
+
+
+class Step(NamedTuple):
+    """What happens to one record: `action` is create, edit or none, and the transitions that follow."""
+
+    register: str
+    key: str
+    action: str
+    transitions: tuple[str, ...]
+    before: Mapping[str, Any]
+    after: Mapping[str, Any]
+
+
+class Plan(NamedTuple):
+    """What applying does, or in a dry run would do, in order."""
+
+    steps: tuple[Step, ...]
+
+    @property
+    def changes(self) -> tuple[Step, ...]:
+        """The steps that change something."""
+        return tuple(step for step in self.steps if step.action != "none" or step.transitions)
+
+
+class _Loader(yaml.SafeLoader):
+    """Plain data only: no aliases, which can grow without bound, and no key twice, of which one would be lost."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.composer.ComposerError(None, None, "aliases (*name) are not supported", self.get_mark())
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, str | int | float | bool | None):
+                raise yaml.constructor.ConstructorError(None, None, "a key must be plain text", key_node.start_mark)
+            if key in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"'{key}' is given twice", key_node.start_mark)
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+def read(text: str) -> list[dict[str, Any]]:
+    """The documents of a YAML (or JSON) text; empty ones are left out.
+
+    Raises:
+        InvalidInput: Not YAML, or not made of mappings; says the line.
+    """
+    try:
+        found = [document for document in yaml.load_all(text, _Loader) if document is not None]
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise InvalidInput(f"The documents cannot be read: {' '.join(str(error).split())}") from error
+    documents: list[dict[str, Any]] = []
+    for each in found:
+        documents += each if isinstance(each, list) else [each]
+    if len(documents) > DOCUMENTS_MOST:
+        raise InvalidInput(f"At most {DOCUMENTS_MOST} documents can be applied at once.", hint="Split the file.")
+    for position, document in enumerate(documents):
+        if not isinstance(document, dict) or not all(isinstance(name, str) for name in document):
+            raise InvalidInput(f"Document {position + 1} is not a mapping of fields.")
+    return documents
+
+
+def write(documents: Sequence[Document]) -> str:
+    """YAML text of the documents; `read` gives them back."""
+    return "".join(
+        "---\n" + yaml.safe_dump(dict(each), sort_keys=False, allow_unicode=True, width=100) for each in documents
+    )
+
+
+def export(connection: Connection, registers: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """Every record of the named registers, of all where none is named: in an order in which they can be applied."""
+    documents: list[dict[str, Any]] = []
+    for register in _in_order(registers or NAMES):
+        records = store.all_of(connection, register.name)
+        key_of = store.lookup(connection, register.name, records)
+        documents += [as_document(register, record, key_of) for record in records]
+    return documents
+
+
+def apply(
+    connection: Connection, recorder: Recorder, who: Who, documents: Sequence[Document], *, why: str = ""
+) -> tuple[Plan, list[Changed]]:
+    """Make the records what the documents say.
+
+    Args:
+        connection: In a transaction, which the caller rolls back in a dry run.
+        recorder: Writes the changes, with history.
+        who: Who wants it; needs the permission of every change.
+        documents: Each with `register`, `key`, any fields (references by key), and optionally `state` and `why`.
+        why: The reason where a document has none of its own.
+
+    Raises:
+        InvalidInput: What is wrong in all documents; `fields` is keyed `service/shop.members`.
+        Forbidden, Conflict: A document asks for what may not or cannot be.
+    """
+    problems: dict[str, str] = {}
+    ordered = _sorted(documents, problems)
+    steps: list[Step] = []
+    changes: list[Changed] = []
+    for path, register, document in ordered:
+        try:
+            with connection.begin_nested():
+                done = _apply_one(connection, recorder, who, register, document, why)
+        except InvalidInput as error:
+            problems |= {f"{path}.{name}": words for name, words in error.fields.items()} or {path: error.message}
+        except CollectorError as error:
+            raise type(error)(f"{path}: {error.message}", hint=error.hint) from error
+        else:
+            steps.append(_step(connection, register, done))
+            changes += done
+    if problems:
+        listed = "; ".join(f"{path} {text}" for path, text in list(problems.items())[:10])
+        raise InvalidInput(f"Nothing was applied: {listed}", fields=problems)
+    return Plan(tuple(steps)), changes
+
+
+def _sorted(documents: Sequence[Document], problems: dict[str, str]) -> list[tuple[str, Register[Any], Document]]:
+    """The documents with their paths, in an order in which what is referred to comes first."""
+    order = {register.name: place for place, register in enumerate(_in_order(NAMES))}
+    found: list[tuple[str, Register[Any], Document]] = []
+    seen: set[str] = set()
+    for position, document in enumerate(documents, start=1):
+        name, key = document.get("register"), document.get("key")
+        path = f"{name}/{key}"
+        if name not in REGISTERS:
+            problems[f"document {position}.register"] = Words(
+                f"must be one of: {', '.join(NAMES)}", f"harus salah satu dari: {', '.join(NAMES)}"
+            )
+        elif not key:
+            problems[f"document {position}.key"] = Words("is required", "wajib diisi")
+        elif path in seen:
+            problems[path] = Words("is given twice", "ditulis dua kali")
+        else:
+            seen.add(path)
+            found.append((path, REGISTERS[name], document))
+    return sorted(found, key=lambda each: order[each[1].name])
+
+
+def _in_order(names: Sequence[str]) -> list[Register[Any]]:
+    """Registers such that those referred to come first; within a circle, as declared."""
+    ordered: list[Register[Any]] = []
+    visiting: set[str] = set()
+
+    def visit(register: Register[Any]) -> None:
+        if register.name in visiting:
+            return
+        visiting.add(register.name)
+        for _, target in register.references:
+            if target in names:
+                visit(named(target))
+        ordered.append(register)
+
+    for name in names:
+        visit(named(name))
+    return ordered
+
+
+def _apply_one(
+    connection: Connection, recorder: Recorder, who: Who, register: Register[Any], document: Document, why: str
+) -> list[Changed]:
+    reason = str(document.get("why") or why or DEFAULT_WHY)
+    data = {name: value for name, value in document.items() if name not in OWN_KEYS}
+    key = str(document["key"])
+    before = store.find(connection, register.name, key)
+    if before is None:
+        created = recorder.create(connection, who, register.name, data, why=reason)
+        wanted = str(document.get("state") or register.life.initial)
+        return [created, *_move(connection, recorder, who, register, created.record, wanted, reason)]
+    wanted = str(document.get("state") or before.state)
+    moved: list[Changed] = []
+    # A closed record cannot be edited: it is reopened first where that is asked for.
+    if register.life.state(before.state).closed:
+        moved = _move(connection, recorder, who, register, before, wanted, reason)
+    edited = recorder.edit(connection, who, register.name, key, data, why=reason)
+    return [*moved, edited, *_move(connection, recorder, who, register, edited.record, wanted, reason)]
+
+
+def _move(
+    connection: Connection,
+    recorder: Recorder,
+    who: Who,
+    register: Register[Any],
+    record: Record,
+    wanted: str,
+    why: str,
+) -> list[Changed]:
+    if wanted not in {state.name for state in register.life.states}:
+        known = ", ".join(state.name for state in register.life.states)
+        words = Words(f"must be one of: {known}", f"harus salah satu dari: {known}")
+        raise InvalidInput(f"'{wanted}' is no state.", fields={"state": words})
+    way = register.life.path(record.state, wanted)
+    if way is None:
+        words = Words(f"cannot follow {record.state}", f"tidak dapat mengikuti {record.state}")
+        raise InvalidInput(f"'{wanted}' cannot follow '{record.state}'.", fields={"state": words})
+    return [recorder.transition(connection, who, register.name, record.key, each.name, why=why) for each in way]
+
+
+def _step(connection: Connection, register: Register[Any], done: Sequence[Changed]) -> Step:
+    first, last = done[0].before, done[-1].record
+    key_of = store.lookup(connection, register.name, (first, last))
+    before, after = difference(register, first, last, key_of)
+    names = [each.action for each in done if each.is_change]
+    action = next((name for name in names if name in ("create", "edit")), "none")
+    moves = tuple(name for name in names if name not in ("create", "edit"))
+    return Step(register.name, last.key, action, moves, before, after)
