@@ -171,7 +171,7 @@ class Series(_message.Message):
     def __init__(self, name: _Optional[str] = ..., labels: _Optional[_Iterable[str]] = ..., unit: _Optional[str] = ..., kind: _Optional[_Union[Kind, str]] = ..., help: _Optional[str] = ...) -> None: ...
 
 class Batch(_message.Message):
-    __slots__ = ("epoch", "seq", "wall_ms", "boottime_ns", "boot_id", "codec", "raw_length", "payload", "digest", "previous_digest", "signature")
+    __slots__ = ("epoch", "seq", "wall_ms", "boottime_ns", "boot_id", "codec", "raw_length", "payload", "digest", "previous_digest", "signature", "backfill")
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     SEQ_FIELD_NUMBER: _ClassVar[int]
     WALL_MS_FIELD_NUMBER: _ClassVar[int]
@@ -183,6 +183,7 @@ class Batch(_message.Message):
     DIGEST_FIELD_NUMBER: _ClassVar[int]
     PREVIOUS_DIGEST_FIELD_NUMBER: _ClassVar[int]
     SIGNATURE_FIELD_NUMBER: _ClassVar[int]
+    BACKFILL_FIELD_NUMBER: _ClassVar[int]
     epoch: bytes
     seq: int
     wall_ms: int
@@ -194,7 +195,8 @@ class Batch(_message.Message):
     digest: bytes
     previous_digest: bytes
     signature: bytes
-    def __init__(self, epoch: _Optional[bytes] = ..., seq: _Optional[int] = ..., wall_ms: _Optional[int] = ..., boottime_ns: _Optional[int] = ..., boot_id: _Optional[str] = ..., codec: _Optional[int] = ..., raw_length: _Optional[int] = ..., payload: _Optional[bytes] = ..., digest: _Optional[bytes] = ..., previous_digest: _Optional[bytes] = ..., signature: _Optional[bytes] = ...) -> None: ...
+    backfill: bool
+    def __init__(self, epoch: _Optional[bytes] = ..., seq: _Optional[int] = ..., wall_ms: _Optional[int] = ..., boottime_ns: _Optional[int] = ..., boot_id: _Optional[str] = ..., codec: _Optional[int] = ..., raw_length: _Optional[int] = ..., payload: _Optional[bytes] = ..., digest: _Optional[bytes] = ..., previous_digest: _Optional[bytes] = ..., signature: _Optional[bytes] = ..., backfill: bool = ...) -> None: ...
 
 class Payload(_message.Message):
     __slots__ = ("rows", "results", "documents")
@@ -335,16 +337,18 @@ class Cursor(_message.Message):
     def __init__(self, epoch: _Optional[bytes] = ..., acked_seq: _Optional[int] = ..., digest: _Optional[bytes] = ...) -> None: ...
 
 class Limits(_message.Message):
-    __slots__ = ("window_batches", "window_bytes", "max_frame_bytes", "backfill_batches_per_second")
+    __slots__ = ("window_batches", "window_bytes", "max_frame_bytes", "backfill_batches_per_second", "backfill_window_batches")
     WINDOW_BATCHES_FIELD_NUMBER: _ClassVar[int]
     WINDOW_BYTES_FIELD_NUMBER: _ClassVar[int]
     MAX_FRAME_BYTES_FIELD_NUMBER: _ClassVar[int]
     BACKFILL_BATCHES_PER_SECOND_FIELD_NUMBER: _ClassVar[int]
+    BACKFILL_WINDOW_BATCHES_FIELD_NUMBER: _ClassVar[int]
     window_batches: int
     window_bytes: int
     max_frame_bytes: int
     backfill_batches_per_second: float
-    def __init__(self, window_batches: _Optional[int] = ..., window_bytes: _Optional[int] = ..., max_frame_bytes: _Optional[int] = ..., backfill_batches_per_second: _Optional[float] = ...) -> None: ...
+    backfill_window_batches: int
+    def __init__(self, window_batches: _Optional[int] = ..., window_bytes: _Optional[int] = ..., max_frame_bytes: _Optional[int] = ..., backfill_batches_per_second: _Optional[float] = ..., backfill_window_batches: _Optional[int] = ...) -> None: ...
 
 class Ack(_message.Message):
     __slots__ = ("epoch", "acked_seq")
@@ -367,12 +371,14 @@ class Nack(_message.Message):
     def __init__(self, epoch: _Optional[bytes] = ..., expected_seq: _Optional[int] = ..., reason: _Optional[str] = ..., retry_after_ms: _Optional[int] = ...) -> None: ...
 
 class Resync(_message.Message):
-    __slots__ = ("epoch", "reason")
+    __slots__ = ("epoch", "reason", "acked_seq")
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
+    ACKED_SEQ_FIELD_NUMBER: _ClassVar[int]
     epoch: bytes
     reason: str
-    def __init__(self, epoch: _Optional[bytes] = ..., reason: _Optional[str] = ...) -> None: ...
+    acked_seq: int
+    def __init__(self, epoch: _Optional[bytes] = ..., reason: _Optional[str] = ..., acked_seq: _Optional[int] = ...) -> None: ...
 
 class Fenced(_message.Message):
     __slots__ = ("session",)

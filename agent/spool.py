@@ -1,0 +1,471 @@
+"""What was measured and not yet committed by the collector: durable, bounded, oldest first out, every loss declared.
+
+A number is assigned in the transaction that stores the batch; that transaction is on disk before `append` returns.
+Acknowledged batches are deleted in the transaction of the next beat, so a beat costs one sync. Nothing here knows the
+network; `protocol` decides what is sent, `uplink` carries it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sqlite3
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from agent import spool_file, spool_meter
+from agent.batch import GENESIS, Cursor, Entry, GapReason, Hole, Item, Lane, digest
+from agent.lane import OpenLane, walk
+from agent.sample import Moment, Sample
+from agent.shelf import SEQ_BITS, SEQ_MASK, Row, Shelf
+
+LOG = logging.getLogger(__name__)
+
+LIMIT_BYTES = 64 * 1024 * 1024
+KEEP_MS = 7 * 24 * 3600 * 1000
+PENDING_ACKS = 64
+"""Acknowledged batches that may wait for the next beat's transaction; while draining this many share one of theirs."""
+DROP_BATCHES, DROP_ROUNDS = 16, 8
+"""Batches dropped at a time, and how often one beat may do it: below any limit in a few beats, bounded in time."""
+
+
+class Spool:
+    """The lanes of one agent on one SQLite connection; every method may be called from any thread."""
+
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        *,
+        new_epoch: Callable[[], bytes],
+        boot_id: str,
+        limit_bytes: int = LIMIT_BYTES,
+        keep_ms: int = KEEP_MS,
+    ) -> None:
+        self.dropped_batches = 0
+        self.dropped_samples = 0
+        self.limit_bytes = limit_bytes
+        self.clean_start = spool_file.was_clean(connection)
+        self._db, self._shelf = connection, Shelf(connection)
+        self._log_pages = min(spool_file.WAL_PAGES, limit_bytes // spool_file.PAGE_BYTES // 4)
+        connection.execute(f"PRAGMA wal_autocheckpoint={self._log_pages}")
+        self._new_epoch, self._boot_id, self._keep_ms = new_epoch, boot_id, keep_ms
+        self._path: Path | None = None
+        self._lock = threading.RLock()
+        self._lanes: dict[bytes, OpenLane] = {}
+        self._acked: dict[bytes, int] = {}  # what the collector has for sure; the next transaction deletes it
+        self._lent: dict[bytes, int] = {}  # highest number handed out: the collector may have it, so it is not dropped
+        self._tail: dict[bytes, tuple[int, bytes]] = {}  # the last item handed out: the next one's previous digest
+        self._unsaved: list[tuple[int, int]] = []  # (samples, wall_ms) of entries that found no room on the disk
+        self._dropped_to = {False: 0, True: 0}  # by class: no batch of it is left below this key, but lent ones
+        self._load()
+        with self._transaction():
+            self._shelf.tidy()
+            spool_file.mark(self._db, clean=False)
+            if not any(lane.live for lane in self._lanes.values()):
+                self._open_lane()
+
+    @classmethod
+    def open(
+        cls,
+        path: Path,
+        *,
+        moment: Moment,
+        boot_id: str,
+        new_epoch: Callable[[], bytes],
+        limit_bytes: int = LIMIT_BYTES,
+        keep_ms: int = KEEP_MS,
+    ) -> Spool:
+        """Open the spool at `path`. A damaged one is moved aside and what it held is declared lost."""
+        lost: list[tuple[bytes, int, bytes, int, bytes]] | None = None
+        try:
+            connection = spool_file.connect(path)
+        except spool_file.Damaged:
+            lost = spool_file.salvage(path)
+            spool_file.move_aside(path)
+            connection = spool_file.connect(path)
+        limits = {"limit_bytes": limit_bytes, "keep_ms": keep_ms}
+        spool = cls(connection, new_epoch=new_epoch, boot_id=boot_id, **limits)
+        spool._path = path
+        if lost is not None:
+            spool.clean_start = False
+            spool._declare_damage(lost, moment)
+        return spool
+
+    def close(self) -> None:
+        """Write what is pending and note that this process ends on purpose."""
+        with self._lock:
+            with self._transaction():
+                self._flush()
+                spool_file.mark(self._db, clean=True)
+            self._db.close()
+
+    # ── in ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def append(
+        self, entries: Sequence[Entry], moment: Moment, *, layouts: Mapping[int, bytes] | None = None
+    ) -> list[tuple[bytes, int]]:
+        """Assign the next numbers and put the entries on disk; returns (epoch, seq) of each.
+
+        When the disk has no room the entries are lost; the loss is counted and declared once there is room again.
+
+        Raises:
+            SpoolBroken: a write or sync failed.
+        """
+        with self._lock:
+            try:
+                return self._append(entries, moment, layouts or {})
+            except sqlite3.DatabaseError as error:
+                if spool_file.is_full(error):
+                    if not self._unsaved:
+                        LOG.error("spool disk full path=%s", self._path)
+                    self._unsaved += [(entry.samples, moment.wall_ms) for entry in entries]
+                    return []
+                if self._path is None or not spool_file.is_damaged(error):
+                    raise spool_file.SpoolBroken(f"The spool {self._path} failed: {error}. Check the disk.") from error
+                self._replace(moment)
+                return self._append(entries, moment, layouts or {})
+
+    def _append(
+        self, entries: Sequence[Entry], moment: Moment, layouts: Mapping[int, bytes]
+    ) -> list[tuple[bytes, int]]:
+        numbers = []
+        with self._transaction():
+            self._flush()
+            lane = self._live()
+            if self._unsaved:
+                self._declare_unsaved(lane, moment)
+            for entry in entries:
+                for layout_id in entry.layouts:
+                    if layout_id in layouts:
+                        self._shelf.learn(layout_id, layouts[layout_id])
+                seq = lane.last_seq + 1
+                seal = digest(
+                    lane.epoch, seq, lane.last_digest, times=moment, boot_id=self._boot_id, payload=entry.payload
+                )
+                self._shelf.put(lane.key(seq), entry, moment=moment, boot_id=self._boot_id, digest=seal)
+                lane.last_seq, lane.last_digest = seq, seal
+                numbers.append((lane.epoch, seq))
+            self._save(lane)
+            self._bound(moment)
+        self._unsaved.clear()
+        return numbers
+
+    def open_lane(self) -> None:
+        """Give what comes from now on a new epoch; what there is drains beside it."""
+        with self._lock, self._transaction():
+            self._flush()
+            self._open_lane()
+
+    def move(self, epoch: bytes, acked_seq: int) -> None:
+        """Give what a lane still holds new numbers in a new epoch; its own remaining numbers become a declared hole.
+
+        `acked_seq`: up to here the numbers are the collector's, whoever used them.
+        """
+        with self._lock, self._transaction():
+            self._flush()
+            if (old := self._lanes.get(epoch)) is None:
+                return
+            old_live, old.live = old.live, False
+            self._save(old)
+            fresh = self._open_lane(live=old_live)
+            for item in self._items(old, old.base_seq + 1, limit=SEQ_MASK):
+                self._transfer(fresh, item, old)
+            self._save(fresh)
+            self._shelf.clear(old.number)
+            self._acked.pop(epoch, None)
+            self._tail.pop(epoch, None)
+            if old.last_seq <= acked_seq:
+                self._drop_lane(old)
+                return
+            old.base_seq, old.base_digest = max(acked_seq, 0), GENESIS
+            self._save(old)
+            rest = Hole(epoch, acked_seq + 1, old.last_seq, GapReason.RESYNC, 0, 0, 0, old.last_digest)
+            self._shelf.dig(old.number, rest, lent=0)
+
+    # ── out ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def lanes(self) -> list[Lane]:
+        """Every lane, oldest first; the live one is the last that is `live`."""
+        with self._lock:
+            return [self._describe(lane) for lane in self._lanes.values()]
+
+    def fetch(self, epoch: bytes, from_seq: int, *, limit: int) -> list[Item]:
+        """What is next in a lane, in order and without a hole that is not a `Hole`; at most `limit` items."""
+        with self._lock:
+            lane = self._lanes.get(epoch)
+            if lane is None or from_seq > lane.last_seq:
+                return []
+            items = self._items(lane, from_seq, limit=limit)
+            if items:
+                self._tail[epoch] = (items[-1].last_seq, items[-1].digest)
+                self._lent[epoch] = max(self._lent.get(epoch, 0), items[-1].last_seq)
+            return items
+
+    def layout(self, layout_id: int) -> bytes:
+        """A serialised Layout that a batch refers to."""
+        with self._lock:
+            return self._shelf.layout(layout_id)
+
+    def acknowledge(self, epoch: bytes, seq: int) -> None:
+        """The collector has everything of this lane up to `seq` on disk; the next transaction deletes it."""
+        with self._lock:
+            lane = self._lanes.get(epoch)
+            if lane is None or seq <= self._acked.get(epoch, lane.base_seq):
+                return
+            self._acked[epoch] = min(seq, lane.last_seq)
+            ended = not lane.live and self._acked[epoch] == lane.last_seq
+            if ended or sum(self._acked[e] - self._lanes[e].base_seq for e in self._acked) >= PENDING_ACKS:
+                with self._transaction():
+                    self._flush()
+
+    def reconcile(self, cursors: Iterable[Cursor]) -> list[Lane]:
+        """Believe the collector's cursors where the digest proves that they mean our batches; returns the lanes."""
+        with self._lock:
+            known = {cursor.epoch: cursor for cursor in cursors}
+            result = []
+            for lane in list(self._lanes.values()):
+                cursor = known.get(lane.epoch)
+                if cursor and self._is_ours(lane, cursor):
+                    self.acknowledge(lane.epoch, cursor.acked_seq)
+                if lane.epoch in self._lanes:
+                    ahead = cursor is not None and cursor.acked_seq > lane.last_seq
+                    result.append(self._describe(lane)._replace(overtaken=ahead))
+            return result
+
+    def _is_ours(self, lane: OpenLane, cursor: Cursor) -> bool:
+        inside = lane.base_seq < cursor.acked_seq <= lane.last_seq
+        return inside and self._shelf.digest_at(lane.key(cursor.acked_seq)) == cursor.digest
+
+    def waiting(self) -> int:
+        """Numbers that the collector has not acknowledged."""
+        with self._lock:
+            return sum(lane.last_seq - self._acked.get(e, lane.base_seq) for e, lane in self._lanes.items())
+
+    def used_bytes(self) -> int:
+        """What the spool takes on disk, its log included."""
+        with self._lock:
+            return self._pages() * spool_file.PAGE_BYTES
+
+    def samples(self, moment: Moment) -> list[Sample]:
+        """The spool about itself."""
+        with self._lock:
+            oldest = self._shelf.oldest()
+            return spool_meter.samples(
+                batches=self.waiting(),
+                used_bytes=self.used_bytes(),
+                limit_bytes=self.limit_bytes,
+                oldest_seconds=max(0.0, (moment.wall_ms - oldest) / 1000) if oldest else 0.0,
+                dropped=(self.dropped_batches, self.dropped_samples),
+            )
+
+    # ── inside a transaction ────────────────────────────────────────────────────────────────────────────────────────
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        dropped = self.dropped_batches, self.dropped_samples
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._commit()
+        except BaseException:
+            self.dropped_batches, self.dropped_samples = dropped
+            with contextlib.suppress(sqlite3.Error):
+                self._db.execute("ROLLBACK")
+            with contextlib.suppress(sqlite3.Error):
+                self._load()
+            raise
+
+    def _commit(self) -> None:
+        self._db.execute("COMMIT")
+
+    def _load(self) -> None:
+        self._shelf.forget()
+        rows = self._db.execute(
+            "SELECT number, epoch, live, base_seq, base_digest, last_seq, last_digest FROM lane ORDER BY number"
+        )
+        self._lanes = {row[1]: OpenLane(*row) for row in rows}
+
+    def _live(self) -> OpenLane:
+        return next(lane for lane in reversed(self._lanes.values()) if lane.live)
+
+    def _save(self, lane: OpenLane) -> None:
+        self._db.execute(
+            "UPDATE lane SET live = ?, base_seq = ?, base_digest = ?, last_seq = ?, last_digest = ? WHERE number = ?",
+            (lane.live, lane.base_seq, lane.base_digest, lane.last_seq, lane.last_digest, lane.number),
+        )
+
+    def _open_lane(self, *, live: bool = True) -> OpenLane:
+        for old in list(self._lanes.values()) if live else ():
+            old.live = False
+            self._save(old)
+            if old.base_seq == old.last_seq:
+                self._drop_lane(old)
+        row = (self._new_epoch(), live, 0, GENESIS, 0, GENESIS)
+        number = self._db.execute(
+            "INSERT INTO lane (epoch, live, base_seq, base_digest, last_seq, last_digest) VALUES (?,?,?,?,?,?)", row
+        ).lastrowid
+        lane = self._lanes[row[0]] = OpenLane(int(number or 0), *row)
+        return lane
+
+    def _drop_lane(self, lane: OpenLane) -> None:
+        self._db.execute("DELETE FROM lane WHERE number = ?", (lane.number,))
+        self._lanes.pop(lane.epoch, None)
+        self._acked.pop(lane.epoch, None)
+        self._lent.pop(lane.epoch, None)
+        self._tail.pop(lane.epoch, None)
+
+    def _flush(self) -> None:
+        """Delete what was acknowledged. `_acked` is emptied by what it says, not by what this transaction did."""
+        for epoch, seq in list(self._acked.items()):
+            lane = self._lanes.get(epoch)
+            if lane is None or seq <= lane.base_seq:
+                del self._acked[epoch]
+                continue
+            lane.base_digest = self._shelf.digest_at(lane.key(seq)) or GENESIS
+            self._shelf.remove(lane.key(0), lane.key(seq))
+            self._shelf.fill(lane.number, seq)
+            lane.base_seq = seq
+            self._save(lane)
+            if not lane.live and lane.base_seq == lane.last_seq:
+                self._drop_lane(lane)
+
+    def _bound(self, moment: Moment) -> None:
+        oldest = self._shelf.oldest()
+        if oldest and oldest < moment.wall_ms - self._keep_ms:
+            limit_ms = moment.wall_ms - self._keep_ms
+            rows = [r for r in self._losable(evidence=False) + self._losable(evidence=True) if r.wall_ms < limit_ms]
+            self._drop(rows, GapReason.TOO_OLD)
+        limit = self.limit_bytes // spool_file.PAGE_BYTES
+        for _ in range(DROP_ROUNDS):
+            if self._pages() <= limit:
+                return
+            self._drop(self._losable(evidence=False) or self._losable(evidence=True), GapReason.SPOOL_FULL)
+
+    def _losable(self, *, evidence: bool) -> list[Row]:
+        """The oldest batches of a class that are not on their way."""
+        rows = self._shelf.candidates(self._dropped_to[evidence], evidence=evidence, limit=8 * DROP_BATCHES)
+        if rows:
+            self._dropped_to[evidence] = rows[0].key - 1
+        lent = {lane.number: self._lent.get(epoch, 0) for epoch, lane in self._lanes.items()}
+        return [row for row in rows if (row.key & SEQ_MASK) > lent.get(row.key >> SEQ_BITS, 0)][:DROP_BATCHES]
+
+    def _drop(self, rows: Iterable[Row], reason: GapReason) -> None:
+        lanes = {lane.number: lane for lane in self._lanes.values()}
+        for row in rows:
+            lane, seq = lanes[row.key >> SEQ_BITS], row.key & SEQ_MASK
+            self._shelf.remove(row.key, row.key)
+            hole = Hole(lane.epoch, seq, seq, reason, row.samples, row.wall_ms, row.wall_ms, row.digest)
+            self._dig(lane, hole)
+
+    def _dig(self, lane: OpenLane, hole: Hole) -> None:
+        self._shelf.dig(lane.number, hole, lent=self._lent.get(lane.epoch, 0))
+        self.dropped_batches += hole.last_seq - hole.seq + 1
+        self.dropped_samples += hole.samples
+
+    def _declare_unsaved(self, lane: OpenLane, moment: Moment) -> None:
+        samples, walls = sum(s for s, _ in self._unsaved), [w for _, w in self._unsaved]
+        self._lose(lane, len(walls), GapReason.SPOOL_FULL, samples, (min(walls), max(walls)), moment)
+        LOG.warning("spool disk has room again lost_batches=%d", len(walls))
+
+    def _lose(
+        self,
+        lane: OpenLane,
+        count: int,
+        reason: GapReason,
+        samples: int,
+        walls: tuple[int, int],
+        moment: Moment,
+    ) -> None:
+        """Number what never became a batch, so that its absence is declared."""
+        last = lane.last_seq + count
+        seal = digest(lane.epoch, last, lane.last_digest, times=moment, boot_id=self._boot_id, payload=b"")
+        self._dig(lane, Hole(lane.epoch, lane.last_seq + 1, last, reason, samples, *walls, seal))
+        lane.last_seq, lane.last_digest = last, seal
+
+    def _pages(self) -> int:
+        total = self._db.execute("PRAGMA page_count").fetchone()[0]
+        free = self._db.execute("PRAGMA freelist_count").fetchone()[0]
+        return int(total - free) + self._log_pages
+
+    # ── reading a lane ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _items(self, lane: OpenLane, from_seq: int, *, limit: int) -> list[Item]:
+        """What is in a lane from a number on; what turns out damaged becomes a hole first."""
+        items, damaged = walk(self._shelf, lane, from_seq, limit=limit, tail=self._tail.get(lane.epoch))
+        while damaged:
+            with contextlib.nullcontext() if self._db.in_transaction else self._transaction():
+                for first, last in damaged:
+                    self._bury(lane, first, last)
+            items, damaged = walk(self._shelf, lane, from_seq, limit=limit, tail=self._tail.get(lane.epoch))
+        return items
+
+    def _bury(self, lane: OpenLane, first: int, last: int) -> None:
+        samples, wall_ms, seal = 0, 0, self._shelf.digest_at(lane.key(last)) or GENESIS
+        rows = self._shelf.candidates(lane.key(first) - 1, evidence=False, limit=1)
+        if rows and rows[0].key <= lane.key(last):
+            samples, wall_ms = rows[0].samples, rows[0].wall_ms
+        self._shelf.remove(lane.key(first), lane.key(last))
+        hole = Hole(lane.epoch, first, last, GapReason.CORRUPT, samples, wall_ms, wall_ms, seal)
+        self._dig(lane, hole)
+        LOG.error("spool batches damaged first=%d last=%d", first, last)
+
+    def _transfer(self, fresh: OpenLane, item: Item, old: OpenLane) -> None:
+        """Give one item of an old lane the next number of a fresh one."""
+        if isinstance(item, Hole):
+            last = fresh.last_seq + item.last_seq - item.seq + 1
+            self._shelf.dig(
+                fresh.number, item._replace(epoch=fresh.epoch, seq=fresh.last_seq + 1, last_seq=last), lent=0
+            )
+            fresh.last_seq, fresh.last_digest = last, item.digest
+            return
+        seq = fresh.last_seq + 1
+        fresh.last_digest = self._shelf.put_again(
+            fresh.key(seq), item, like=old.key(item.seq), epoch=fresh.epoch, previous=fresh.last_digest
+        )
+        fresh.last_seq = seq
+
+    def _describe(self, lane: OpenLane) -> Lane:
+        base = self._acked.get(lane.epoch, lane.base_seq)
+        oldest = self._shelf.oldest(lane.key(base + 1), lane.key(lane.last_seq))
+        return Lane(lane.epoch, base, lane.last_seq, lane.last_digest, lane.live, oldest)
+
+    # ── a damaged file ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _replace(self, moment: Moment) -> None:
+        """Go on with a new file; what the damaged one held is declared lost."""
+        assert self._path is not None
+        lost = [
+            (lane.epoch, lane.base_seq, lane.base_digest, lane.last_seq, lane.last_digest)
+            for lane in self._lanes.values()
+        ]
+        self._db.close()
+        spool_file.move_aside(self._path)
+        self._db = spool_file.connect(self._path)
+        self._shelf = Shelf(self._db)
+        self._lanes, self._acked, self._lent, self._tail = {}, {}, {}, {}
+        self._dropped_to = {False: 0, True: 0}
+        with self._transaction():
+            spool_file.mark(self._db, clean=False)
+            self._open_lane()
+        self._declare_damage(lost, moment)
+
+    def _declare_damage(self, lost: Sequence[tuple[bytes, int, bytes, int, bytes]], moment: Moment) -> None:
+        with self._transaction():
+            live = self._live()
+            for epoch, base_seq, base_digest, last_seq, last_digest in lost:
+                if base_seq < last_seq:
+                    row = (epoch, False, base_seq, base_digest, last_seq, last_digest)
+                    number = self._db.execute(
+                        "INSERT INTO lane (epoch, live, base_seq, base_digest, last_seq, last_digest) "
+                        "VALUES (?,?,?,?,?,?)",
+                        row,
+                    ).lastrowid
+                    lane = self._lanes[epoch] = OpenLane(int(number or 0), *row)
+                    wall = moment.wall_ms
+                    hole = Hole(epoch, base_seq + 1, last_seq, GapReason.CORRUPT, 0, wall, wall, last_digest)
+                    self._dig(lane, hole)
+            if not lost:
+                # Nothing could be read, so what is missing has no number: the new lane begins with one that is lost.
+                self._lose(live, 1, GapReason.CORRUPT, 0, (moment.wall_ms, moment.wall_ms), moment)
+                self._save(live)
