@@ -1,1 +1,15 @@
+"""The web: pages, JSON and event streams. One file is one noun, and `ROUTES` is everything that answers.
 
+To add a page: its file with `ROUTES`, its template, one line here.
+"""
+
+from __future__ import annotations
+
+from collector.edges.http import preferences, static, styleguide
+from collector.edges.http.routing import Route
+
+ROUTES: tuple[Route, ...] = (
+    *static.ROUTES,
+    *preferences.ROUTES,
+    *styleguide.ROUTES,
+)

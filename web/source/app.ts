@@ -1,0 +1,175 @@
+// Small help on every page. All pages work without it; charts and live updates are what need scripts.
+import { ago, word } from "./text.ts";
+import { swap } from "./swap.ts";
+import { toast } from "./toast.ts";
+
+const TYPING_MS = 220;
+const YEAR_SECONDS = 31_536_000;
+
+function rememberZone(): void {
+  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  if (zone && !document.cookie.includes("zone=")) {
+    document.cookie = `zone=${zone}; path=/; max-age=${YEAR_SECONDS}; samesite=lax`;
+  }
+}
+
+function relativeTimes(): void {
+  const now = Date.now();
+  for (const time of document.querySelectorAll<HTMLElement>("time[data-ago]")) {
+    time.textContent = ago(Number(time.dataset["ago"]), now);
+  }
+}
+
+function openDialog(id: string): void {
+  const dialog = document.getElementById(id);
+  if (dialog instanceof HTMLDialogElement) dialog.showModal();
+}
+
+async function copyText(text: string): Promise<void> {
+  try {
+    await navigator.clipboard.writeText(text);
+    toast(word("copied"));
+  } catch {
+    toast(word("failed"));
+  }
+}
+
+function button(text: string, kind: string, value: string): HTMLButtonElement {
+  const made = document.createElement("button");
+  made.className = `button ${kind}`;
+  made.value = value;
+  made.textContent = text;
+  return made;
+}
+
+function confirmed(question: string): Promise<boolean> {
+  const dialog = document.createElement("dialog");
+  const form = document.createElement("form");
+  form.method = "dialog";
+  form.className = "dialog-body";
+  const text = document.createElement("p");
+  text.textContent = question;
+  text.style.paddingTop = "14px";
+  const actions = document.createElement("div");
+  actions.className = "actions";
+  actions.append(button(word("cancel"), "quiet", "no"), button(word("yes"), "danger", "yes"));
+  form.append(text, actions);
+  dialog.append(form);
+  document.body.append(dialog);
+  dialog.showModal();
+  return new Promise((resolve) => {
+    dialog.addEventListener("close", () => {
+      dialog.remove();
+      resolve(dialog.returnValue === "yes");
+    });
+  });
+}
+
+document.addEventListener("click", (event) => {
+  const target = event.target instanceof Element ? event.target : null;
+  const opener = target?.closest<HTMLElement>("[data-opens]");
+  if (opener) openDialog(opener.dataset["opens"] ?? "");
+  const copier = target?.closest<HTMLElement>("[data-copy]");
+  if (copier) void copyText(copier.dataset["copy"] ?? "");
+  // A click beside the dialog closes it.
+  if (target instanceof HTMLDialogElement) {
+    const box = target.getBoundingClientRect();
+    const inside = event.clientX >= box.left && event.clientX <= box.right && event.clientY >= box.top && event.clientY <= box.bottom;
+    if (!inside) target.close();
+  }
+});
+
+document.addEventListener("submit", (event) => {
+  const form = event.target as HTMLFormElement;
+  const question = form.dataset["confirm"];
+  if (question === undefined || form.dataset["confirmed"]) return;
+  event.preventDefault();
+  const submitter = (event as SubmitEvent).submitter;
+  void confirmed(question || word("confirm")).then((yes) => {
+    if (!yes) return;
+    form.dataset["confirmed"] = "yes";
+    form.requestSubmit(submitter);
+  });
+});
+
+// Lists follow as one types: the address changes and the region is replaced.
+let typing = 0;
+function follow(form: HTMLFormElement): void {
+  const region = form.dataset["filter"];
+  if (!region) return;
+  const query = new URLSearchParams();
+  for (const [name, value] of new FormData(form)) if (typeof value === "string" && value) query.set(name, value);
+  const url = `${location.pathname}${query.size ? `?${query}` : ""}`;
+  history.replaceState(null, "", url);
+  swap(url, [region]).catch((error: unknown) => {
+    if (!(error instanceof DOMException)) toast(word("failed"));
+  });
+}
+document.addEventListener("input", (event) => {
+  const form = (event.target as Element).closest<HTMLFormElement>("form[data-filter]");
+  if (!form) return;
+  clearTimeout(typing);
+  typing = window.setTimeout(() => follow(form), event.target instanceof HTMLSelectElement ? 0 : TYPING_MS);
+});
+
+// Keyboard: "/" searches, "g" and a letter goes to a page, Escape leaves the menu.
+let went = 0;
+document.addEventListener("keydown", (event) => {
+  const here = event.target as HTMLElement;
+  if (event.key === "Escape" && location.hash === "#menu") location.hash = "";
+  if (event.ctrlKey || event.metaKey || event.altKey || here.closest("input, select, textarea, dialog, [contenteditable]")) return;
+  if (event.key === "/") {
+    const fields = document.querySelectorAll<HTMLInputElement>("main [data-search], [data-search]");
+    const field = document.querySelector<HTMLInputElement>("main [data-search]") ?? fields[0];
+    if (field) {
+      event.preventDefault();
+      field.focus();
+      field.select();
+    }
+  } else if (event.key === "g") {
+    went = Date.now();
+  } else if (Date.now() - went < 1500) {
+    went = 0;
+    document.querySelector<HTMLAnchorElement>(`[data-key="g ${CSS.escape(event.key)}"]`)?.click();
+  }
+});
+
+// Regions that the server says have changed: <div id=… data-live="/live/overview">.
+function listen(): void {
+  const regions = [...document.querySelectorAll<HTMLElement>("[data-live]")];
+  const address = regions[0]?.dataset["live"];
+  if (!address) return;
+  const ids = regions.map((region) => region.id);
+  const light = document.getElementById("live");
+  let waiting = 0;
+  let interrupted = false;
+  const stream = new EventSource(address);
+  stream.addEventListener("open", () => {
+    light?.classList.add("on");
+    if (interrupted) toast(word("online"));
+    interrupted = false;
+  });
+  stream.addEventListener("error", () => {
+    light?.classList.remove("on");
+    if (!interrupted) toast(word("offline"));
+    interrupted = true;
+  });
+  stream.addEventListener("changed", () => {
+    if (waiting) return;
+    waiting = window.setTimeout(() => {
+      waiting = 0;
+      if (!document.hidden) swap(location.href, ids).catch(() => undefined);
+    }, 250);
+  });
+  window.addEventListener("pagehide", () => stream.close());
+}
+
+document.documentElement.classList.add("scripted");
+rememberZone();
+relativeTimes();
+setInterval(relativeTimes, 5000);
+document.addEventListener("swapped", relativeTimes);
+document.querySelector<HTMLElement>("[data-focus]")?.focus();
+const said = document.querySelector<HTMLElement>("[data-toast]");
+if (said) toast(said.dataset["toast"] ?? "");
+listen();
