@@ -205,10 +205,25 @@ status_span = Table(
     Column("check_id", Integer, nullable=False),
     Column("since_ms", BigInteger, nullable=False),  # inclusive
     Column("until_ms", BigInteger, nullable=False),  # exclusive; how far the evidence reaches
+    Column("first_ms", BigInteger, nullable=False),  # the oldest result in it
+    Column("last_ms", BigInteger, nullable=False),  # the newest
     Column("state", String(16), nullable=False),  # up, degraded, down, unknown
     Column("reason", String(500), nullable=False),
     Column("known_ms", BigInteger, nullable=False),  # when we came to know
-    Index("ix_status_span_find", "check_id", "since_ms"),
+    # By the end, so that the newest spans are found without reading the older ones.
+    Index("ix_status_span_find", "check_id", "until_ms"),
+)
+
+status_now = Table(
+    "status_now",
+    METADATA,
+    # The newest transition of each subject, so that nothing searches history for the present.
+    Column("subject", String(16), primary_key=True),  # check, host, service
+    Column("subject_id", Integer, primary_key=True, autoincrement=False),
+    Column("state", String(16), nullable=False),
+    Column("since_ms", BigInteger, nullable=False),
+    Column("known_ms", BigInteger, nullable=False),
+    Column("reason", String(500), nullable=False),
 )
 
 service_composition = Table(
@@ -257,6 +272,8 @@ alert = Table(
     Column("fired_ms", BigInteger),
     Column("resolved_ms", BigInteger),
     Column("last_ms", BigInteger, nullable=False),  # newest observation that was judged
+    Column("hole_since_ms", BigInteger),  # while pending: observations that are missing so far, so not counted
+    Column("hole_until_ms", BigInteger),
     Column("acknowledged_ms", BigInteger),
     Column("acknowledged_by", String(128)),
     Index("ix_alert_state", "state", "fired_ms"),
