@@ -182,8 +182,8 @@ async def test_the_way_back_stays_on_this_site(open_browser: Open, back: str) ->
     assert answer.headers["Location"] == "/"
 
 
-async def test_the_browser_may_ask_for_its_language(open_browser: Open) -> None:
-    client = await open_browser(SOME)
+async def test_a_strangers_browser_asks_for_its_language(open_browser: Open) -> None:
+    client = await open_browser(SOME, role="")
     for header, language in (("id-ID,id;q=0.9,en;q=0.8", "id"), ("de,en;q=0.5", "en"), ("", "en"), ("in", "id")):
         text = await (await client.get("/styleguide", headers={"Accept-Language": header})).text()
         assert f'<html lang="{language}"' in text
