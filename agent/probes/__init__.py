@@ -11,23 +11,32 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from agent.probes.check import Settings
 from agent.probes.clock import Clock
 from agent.probes.conntrack import Conntrack
 from agent.probes.cpu import CPU
 from agent.probes.diskstats import DiskStats
+from agent.probes.dns import DNSCheck
+from agent.probes.file import FileCheck
 from agent.probes.filefd import FileDescriptors
 from agent.probes.filesystem import Filesystem
+from agent.probes.http import HTTPCheck
 from agent.probes.loadavg import LoadAverage
 from agent.probes.meminfo import Meminfo
 from agent.probes.netclass import NetClass
 from agent.probes.netdev import NetDev
 from agent.probes.os_release import OSRelease
+from agent.probes.ping import PingCheck
 from agent.probes.pressure import Pressure
+from agent.probes.process_check import ProcessCheck
 from agent.probes.processes import Processes
 from agent.probes.self_metrics import SelfMetrics, Source
 from agent.probes.stat import Stat
+from agent.probes.systemd import SystemdCheck
+from agent.probes.tcp import TCPCheck
 from agent.probes.textfile import Textfile
 from agent.probes.timex import Timex
+from agent.probes.tls import TLSCheck
 from agent.probes.uname import Uname
 from agent.probes.vmstat import VMStat
 from agent.sample import Probe
@@ -73,4 +82,15 @@ HOST_PROBES: dict[str, HostProbe] = {
     "timex": HostProbe(lambda _: Timex()),
     "uname": HostProbe(lambda host: Uname(host.root)),
     "vmstat": HostProbe(lambda host: VMStat(host.root)),
+}
+
+CHECKS: dict[str, type[Settings]] = {
+    "dns": DNSCheck,
+    "file": FileCheck,
+    "http": HTTPCheck,
+    "ping": PingCheck,
+    "process": ProcessCheck,
+    "systemd": SystemdCheck,
+    "tcp": TCPCheck,
+    "tls": TLSCheck,
 }
