@@ -88,9 +88,10 @@ class Registrar:
         """Make the records what `documents` say, all of them or none; see `manifest.apply`."""
 
         def work(connection: Connection) -> tuple[Plan, list[Changed]]:
-            nested = connection.begin_nested()
-            result = manifest.apply(connection, self.recorder, who, documents, why=why)
-            nested.rollback() if dry_run else nested.commit()
+            with connection.begin_nested() as nested:
+                result = manifest.apply(connection, self.recorder, who, documents, why=why)
+                if dry_run:
+                    nested.rollback()
             return result
 
         plan, changed = await self.db.write(work)
