@@ -39,6 +39,9 @@ class Metrics:
         self.ingest_sink_failures = self._counter("ingest_sink_failures", "Failures of a part fed by ingest.", "sink")
         self.agent_streams = self._gauge("agent_streams", "Agents that are connected.")
         self.agent_refused = self._counter("agent_refused", "Streams refused, by reason.", "reason")
+        self.enrolments = self._counter(
+            "enrolments", "Requests for a certificate: enrolled, renewed, refused, limited.", "result"
+        )
         # Deciding and telling.
         self.evaluate_seconds = self._histogram("evaluate_seconds", "Time to judge one group of rows or one tick.")
         self.evaluate_failures = self._counter("evaluate_failures", "Evaluations that failed.")

@@ -31,7 +31,8 @@ BACKDATE_MS = 60 * MINUTE_MS
 OVERLAP_MS = DAY_MS
 """How long a certificate that was replaced twice is still taken."""
 LIVE_CERTIFICATES_MAX = 5
-HOST_NAME_MAX = 253
+HOST_NAME_MAX = 120
+"""Linux knows 64; the rest of the 128 of a register key is for a number."""
 IDENTITY_PREFIX = "urn:sigap:agent:"
 
 TOKEN_REFUSED = "This token is not valid (any more). Ask for a new one."
@@ -117,7 +118,7 @@ def host_label(host_name: str) -> str:
     """The host name as tokens are bound to it: lower case, without the closing dot.
 
     Raises:
-        InvalidInput: Longer than DNS allows, or with characters that no host name has.
+        InvalidInput: Too long, or with characters that no host name has.
     """
     label = host_name.strip().rstrip(".").lower()
     if len(label) > HOST_NAME_MAX or not all(
@@ -125,7 +126,7 @@ def host_label(host_name: str) -> str:
     ):
         raise InvalidInput(
             "The host name is not valid.",
-            fields={"host_name": "Letters, digits, '-', '_' and '.', at most 253."},
+            fields={"host_name": f"Letters, digits, '-', '_' and '.', at most {HOST_NAME_MAX}."},
         )
     return label
 

@@ -9,16 +9,23 @@ import logging
 import secrets
 import uuid
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import NamedTuple
 
 from sqlalchemy import Connection
 
 from collector.domain import trust
 from collector.domain.errors import Conflict, InvalidInput, NotFound, TooMuch, Unauthenticated
+from collector.domain.registers.host import REGISTER as HOST
+from collector.domain.registers.host import Host
+from collector.domain.registers.kinds import slugify
+from collector.domain.registers.lifecycle import REACTIVATE, RETIRED
 from collector.flows.authority import Authority, requested_key
-from collector.store import agents
+from collector.flows.record import Changed
+from collector.flows.register import Registrar
+from collector.metrics import Metrics
+from collector.store import agents, registers
 from collector.store.agents import AgentRecord
 from collector.store.database import Database
 
@@ -29,14 +36,8 @@ ADDRESSES_MAX = 4096
 TOKENS_SHOWN_MS = 7 * trust.DAY_MS
 VERSION_MAX = 32
 WHY_MAX = 500
-
-
-class HostFor(Protocol):
-    """Finds or makes the record of the register `host` for a name, inside the enrolment's transaction."""
-
-    def __call__(self, connection: Connection, host_name: str, now_ms: int) -> int:
-        """The host's id; the record with this name is used again, whatever state it is in."""
-        ...
+REPLACED = "replaced by a new enrolment"
+ENROLLED = "an agent enrolled"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,15 @@ class Enrolled:
     authority_pem: bytes
     not_after_ms: int
     telemetry_address: str
-    replaced: tuple[str, ...] = ()  # agents that this one took the place of
+
+
+class _Arrival(NamedTuple):
+    """What one transaction did, for those who are told after it."""
+
+    enrolled: Enrolled
+    host_key: str
+    replaced: Sequence[str]  # agents that this one took the place of
+    changes: Sequence[Changed]  # of the register of hosts
 
 
 class Gate:
@@ -93,20 +102,22 @@ class Enroller:
         self,
         db: Database,
         authority: Authority,
+        registrar: Registrar,
         *,
-        host_for: HostFor,
         clock: Callable[[], int],
         enrolment_address: str,
         telemetry_address: str,
         gate: Gate | None = None,
+        metrics: Metrics | None = None,
     ) -> None:
         self.authority = authority
         self._db = db
-        self._host_for = host_for
+        self._registrar = registrar
         self._clock = clock
         self._enrolment_address = enrolment_address
         self._telemetry_address = telemetry_address
         self._gate = gate or Gate()
+        self._metrics = metrics
         self._on_revoked: list[Callable[[str], None]] = []
 
     def on_revoked(self, callback: Callable[[str], None]) -> None:
@@ -146,44 +157,63 @@ class Enroller:
             InvalidInput: The request or the host name cannot be used; says nothing of the token.
             TooMuch: Over the limit.
         """
-        self._gate.pass_one(caller, self._clock())
+        self._pass(caller)
         requested_key(request)
         label = trust.host_label(host_name)
         if not label:
             raise InvalidInput("The agent gave no host name.", fields={"host_name": "Needed."})
+        version = "".join(filter(str.isprintable, version))[:VERSION_MAX]
         try:
             secret_hash = trust.read_token(token).secret_hash
         except InvalidInput:
-            outcome: Enrolled | str = "malformed"
+            outcome: _Arrival | str = "malformed"
         else:
             outcome = await self._db.write(
-                lambda connection: self._enrol(connection, secret_hash, request, label, version[:VERSION_MAX])
+                lambda connection: self._enrol(connection, secret_hash, request, label, version)
             )
         if isinstance(outcome, str):
             LOG.warning("enrolment_refused reason=%s host=%s caller=%s", outcome.replace(" ", "_"), label, caller)
+            self._count("refused")
             raise Unauthenticated(trust.TOKEN_REFUSED)
-        LOG.info("agent_enrolled agent=%s host=%s caller=%s", outcome.agent_id, label, caller)
+        LOG.info("agent_enrolled agent=%s host=%s caller=%s", outcome.enrolled.agent_id, outcome.host_key, caller)
+        self._count("enrolled")
+        self._registrar.announce(*outcome.changes)
         self._tell_revoked(*outcome.replaced)
-        return outcome
+        return outcome.enrolled
 
     def _enrol(
         self, connection: Connection, secret_hash: str, request: bytes, label: str, version: str
-    ) -> Enrolled | str:
+    ) -> _Arrival | str:
         """Runs in one transaction: the claim, the host, the agent and its certificate, or nothing."""
         now_ms, agent_id = self._clock(), str(uuid.uuid4())
         token = agents.claim_token(connection, secret_hash, host_name=label, agent_id=agent_id, now_ms=now_ms)
         if token is None:
             return trust.why_refused(agents.token_by_hash(connection, secret_hash), label, now_ms)
-        replaced = agents.named(connection, label, only_active=True) if token.host_name else []
-        if token.host_name:
-            # Whoever made the token named this host: what came in before under that name is replaced.
-            for old in replaced:
-                agents.revoke(connection, old, now_ms=now_ms, who=token.created_by, why="replaced by a new enrolment")
-        else:
-            label = _free_name(connection, label)
-        host_id = self._host_for(connection, label, now_ms)
-        agents.create(connection, agent_id, host_id=host_id, host_name=label, version=version, enrolled_ms=now_ms)
-        return replace(self._certify(connection, agent_id, request), replaced=tuple(replaced))
+        host, changes = self._host(connection, token, label)
+        # Only a token that names its host finds an agent there: whoever made it wants that agent replaced.
+        replaced = agents.of_host(connection, host.id)
+        for old in replaced:
+            agents.revoke(connection, old, now_ms=now_ms, who=token.created_by, why=REPLACED)
+        agents.create(connection, agent_id, host_id=host.id, host_name=label, version=version, enrolled_ms=now_ms)
+        return _Arrival(self._certify(connection, agent_id, request), host.key, replaced, changes)
+
+    def _host(self, connection: Connection, token: trust.TokenRecord, label: str) -> tuple[Host, list[Changed]]:
+        """The record for a host that comes in: the one of its name, or a new one where that would take it over."""
+        record, who = self._registrar.recorder, token.created_by
+        key = slugify(label)
+        found = registers.find(connection, Host, key)
+        if found and not token.host_name and agents.of_host(connection, found.id):
+            number = 2
+            while registers.find(connection, Host, f"{key}-{number}"):
+                number += 1
+            key, found = f"{key}-{number}", None
+        if found is None:
+            made = record.create(connection, who, HOST.name, {"key": key, "name": label}, why=ENROLLED)
+            return made.record, [made]
+        if found.state == RETIRED.name:
+            back = record.transition(connection, who, HOST.name, key, REACTIVATE.name, why=ENROLLED)
+            return back.record, [back]
+        return found, []
 
     async def renew(self, agent_id: str, fingerprint: str, request: bytes) -> Enrolled:
         """Another certificate for an agent that holds one; the one it holds stays good until its own end.
@@ -194,6 +224,7 @@ class Enroller:
         """
         requested_key(request)
         renewed = await self._db.write(lambda connection: self._renew(connection, agent_id, fingerprint, request))
+        self._count("renewed")
         LOG.info("certificate_renewed agent=%s not_after_ms=%d", agent_id, renewed.not_after_ms)
         return renewed
 
@@ -227,6 +258,17 @@ class Enroller:
             raise Conflict("This agent was revoked before.")
         LOG.warning("agent_revoked agent=%s by=%s", agent_id, actor)
         self._tell_revoked(agent_id)
+
+    def _pass(self, caller: str) -> None:
+        try:
+            self._gate.pass_one(caller, self._clock())
+        except TooMuch:
+            self._count("limited")
+            raise
+
+    def _count(self, result: str) -> None:
+        if self._metrics is not None:
+            self._metrics.enrolments.labels(result).inc()
 
     def _tell_revoked(self, *agent_ids: str) -> None:
         for agent_id in agent_ids:
@@ -275,13 +317,3 @@ def admit(connection: Connection, agent_id: str, fingerprint: str, now_ms: int) 
     if refusal is not None or credential is None:
         raise Unauthenticated(trust.REFUSAL_WORDS[refusal or trust.Refusal.NOT_LISTED])
     return credential
-
-
-def _free_name(connection: Connection, label: str) -> str:
-    """`label`, or with a number when an active agent has it: a token for any host must not take a host over."""
-    if not agents.named(connection, label, only_active=True):
-        return label
-    number = 2
-    while agents.named(connection, numbered := f"{label}-{number}"):
-        number += 1
-    return numbered

@@ -76,12 +76,9 @@ def find(connection: Connection, agent_id: str) -> AgentRecord | None:
     return next(iter(list_agents(connection, agent_id=agent_id)), None)
 
 
-def named(connection: Connection, host_name: str, *, only_active: bool = False) -> list[str]:
-    """The ids of the agents that enrolled under this host name."""
-    statement = select(AGENT.c.id).where(AGENT.c.host_name == host_name)
-    if only_active:
-        statement = statement.where(AGENT.c.status == ACTIVE)
-    return list(connection.scalars(statement))
+def of_host(connection: Connection, host_id: int) -> list[str]:
+    """The ids of the active agents of a host."""
+    return list(connection.scalars(select(AGENT.c.id).where(AGENT.c.host_id == host_id, AGENT.c.status == ACTIVE)))
 
 
 def create(

@@ -27,6 +27,7 @@ from collector.edges.enrolment import add_renewal, enrolment_server
 from collector.edges.identity import server_credentials
 from collector.flows.authority import Authority
 from collector.flows.enrol import Enroller
+from collector.flows.register import Registrar
 from collector.store.database import Database
 from protos.telemetry.v1 import telemetry_pb2 as wire
 from protos.telemetry.v1 import telemetry_pb2_grpc as services
@@ -53,7 +54,7 @@ async def stand(sqlite: Database, tmp_path: Path) -> AsyncIterator[Stand]:
     enroller = Enroller(
         sqlite,
         authority,
-        host_for=lambda connection, host_name, at_ms: 1,
+        Registrar(sqlite, clock=now_ms),
         clock=now_ms,
         enrolment_address=address,
         telemetry_address=f"localhost:{port}",

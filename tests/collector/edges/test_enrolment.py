@@ -22,7 +22,8 @@ from collector.edges import grpc_errors
 from collector.edges.enrolment import add_renewal, caller, enrolment_server
 from collector.edges.identity import identify, server_credentials
 from collector.flows.authority import Authority
-from collector.flows.enrol import Enrolled, Enroller, Gate, admit
+from collector.flows.enrol import Enroller, Gate, admit
+from collector.flows.register import Registrar
 from collector.store import agents
 from collector.store.database import Database
 from protos.telemetry.v1 import telemetry_pb2 as wire
@@ -69,7 +70,7 @@ async def stand(database: Database, tmp_path: Path) -> AsyncIterator[Stand]:
     enroller = Enroller(
         database,
         authority,
-        host_for=lambda connection, host_name, at_ms: 1,
+        Registrar(database, clock=now_ms),
         clock=now_ms,
         enrolment_address="127.0.0.1:8422",
         telemetry_address=f"127.0.0.1:{port}",
@@ -329,7 +330,7 @@ async def test_a_running_server_shows_its_renewed_certificate(sqlite: Database, 
     enroller = Enroller(
         sqlite,
         authority,
-        host_for=lambda connection, host_name, at_ms: 1,
+        Registrar(sqlite, clock=now_ms),
         clock=now_ms,
         enrolment_address="a:1",
         telemetry_address="a:2",
@@ -373,7 +374,3 @@ def test_every_domain_error_has_a_status() -> None:
 )
 def test_one_site_is_one_address(peer: str, address: str) -> None:
     assert caller(peer) == address
-
-
-def test_an_answer_carries_what_was_enrolled() -> None:
-    assert Enrolled("a", b"c", b"r", 1, "h:1").replaced == ()

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from sqlalchemy import Connection
 
 from collector.domain import trust
-from collector.domain.errors import Conflict, InvalidInput, NotFound, StoreError, TooMuch, Unauthenticated
-from collector.flows.authority import AUTHORITY_FILE, SERVER_FILE, Authority
+from collector.domain.errors import Conflict, InvalidInput, NotFound, TooMuch, Unauthenticated
+from collector.domain.registers.host import Host
+from collector.flows.authority import Authority
 from collector.flows.enrol import Enrolled, Enroller, Gate, admit
+from collector.flows.register import Registrar
+from collector.metrics import Metrics
+from collector.store import registers
 from collector.store.database import Database
 from tests.collector import pki
 
@@ -33,35 +37,23 @@ class Clock:
         return self.now_ms
 
 
-class Hosts:
-    """The register of hosts, as far as enrolment knows it: one id per name."""
-
-    def __init__(self) -> None:
-        self.names: list[str] = []
-
-    def __call__(self, connection: Connection, host_name: str, now_ms: int) -> int:
-        if host_name not in self.names:
-            self.names.append(host_name)
-        return self.names.index(host_name) + 1
-
-
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
 
 
 @pytest.fixture
-def hosts() -> Hosts:
-    return Hosts()
+def registrar(database: Database, clock: Clock) -> Registrar:
+    return Registrar(database, clock=clock)
 
 
 @pytest.fixture
-def enroller(database: Database, tmp_path: Path, clock: Clock, hosts: Hosts) -> Enroller:
+def enroller(database: Database, tmp_path: Path, clock: Clock, registrar: Registrar) -> Enroller:
     authority = Authority(tmp_path / "trust", names=["collector.example"], clock=clock)
     return Enroller(
         database,
         authority,
-        host_for=hosts,
+        registrar,
         clock=clock,
         enrolment_address="collector.example:8422",
         telemetry_address="collector.example:8421",
@@ -98,7 +90,7 @@ async def test_a_token_becomes_a_certificate_that_is_let_in(enroller: Enroller, 
     assert trust.read_token(issued.secret).address == "collector.example:8422"
     enrolled = await redeem(enroller, issued.secret)
     assert enrolled.telemetry_address == "collector.example:8421"
-    assert (await let_in(database, enrolled, NOW)).host_id == 1
+    assert (await let_in(database, enrolled, NOW)).agent_id == enrolled.agent_id
     (agent,) = await enroller.agents(NOW)
     assert (agent.id, agent.host_name, agent.status, agent.version) == (enrolled.agent_id, "web-1", "active", "0.1.0")
     assert agent.certificate_until_ms == NOW + trust.AGENT_LIFE_MS
@@ -169,18 +161,51 @@ async def test_a_refused_request_does_not_use_the_token_up(enroller: Enroller) -
 
 
 async def test_a_host_that_cannot_be_registered_leaves_the_token_good(
-    database: Database, enroller: Enroller, clock: Clock
+    enroller: Enroller, registrar: Registrar, database: Database
 ) -> None:
-    def full(connection: Connection, host_name: str, now_ms: int) -> int:
-        raise InvalidInput("The register does not take this name.")
+    refusing = True
 
-    refusing = Enroller(
-        database, enroller.authority, host_for=full, clock=clock, enrolment_address="a:1", telemetry_address="a:2"
-    )
+    def gate(connection: Connection, register: str, record: Any, before: Any, now_ms: int) -> None:
+        if refusing:
+            raise InvalidInput("The register is closed.")
+
+    registrar.on_write(gate)
     token = await enroller.issue("ann")
-    with pytest.raises(InvalidInput, match="register"):
-        await redeem(refusing, token.secret)
+    with pytest.raises(InvalidInput, match="closed"):
+        await redeem(enroller, token.secret)
+    refusing = False
     assert (await redeem(enroller, token.secret)).agent_id
+
+
+async def test_a_host_that_enrols_is_on_the_register_and_listeners_hear_of_it(
+    enroller: Enroller, registrar: Registrar, database: Database
+) -> None:
+    heard: list[tuple[str, str]] = []
+    registrar.on_change(lambda register, record, before: heard.append((register, record.key if record else "")))
+    enrolled = await come_in(enroller, "Web-1.Example.")
+    host = await database.read(lambda c: registers.by_key(c, Host, "web-1.example"))
+    assert heard == [("host", "web-1.example")]
+    assert (await let_in(database, enrolled, NOW)).host_id == host.id
+    assert host.state == "active"
+
+
+async def test_a_host_that_was_written_down_before_is_used(
+    enroller: Enroller, registrar: Registrar, database: Database
+) -> None:
+    host = await registrar.create("ann", "host", {"key": "web-1", "name": "Web server", "site": "Jakarta"})
+    enrolled = await come_in(enroller)
+    assert (await let_in(database, enrolled, NOW)).host_id == host.id
+
+
+async def test_a_retired_host_that_enrols_again_is_active_again(
+    enroller: Enroller, registrar: Registrar, database: Database
+) -> None:
+    first = await come_in(enroller)
+    await enroller.revoke("ann", first.agent_id, "scrapped")
+    await registrar.transition("ann", "host", "web-1", "retire", why="scrapped")
+    second = await come_in(enroller)
+    host = await database.read(lambda c: registers.by_key(c, Host, "web-1"))
+    assert (host.state, host.id) == ("active", (await let_in(database, second, NOW)).host_id)
 
 
 async def test_a_withdrawn_token_is_worth_nothing(enroller: Enroller) -> None:
@@ -192,22 +217,22 @@ async def test_a_withdrawn_token_is_worth_nothing(enroller: Enroller) -> None:
         await enroller.withdraw("ann", token.id)
 
 
-async def test_a_token_for_any_host_takes_no_host_over(enroller: Enroller, hosts: Hosts, database: Database) -> None:
-    first, second = await come_in(enroller), await come_in(enroller)
-    assert hosts.names == ["web-1", "web-1-2"]
-    for enrolled in (first, second):
-        await let_in(database, enrolled, NOW)
+async def test_a_token_for_any_host_takes_no_host_over(enroller: Enroller, database: Database) -> None:
+    # "-web-1." is another name with the same key.
+    arrivals = [await come_in(enroller, name) for name in ("web-1", "web-1", "-web-1.")]
+    ids = {(await let_in(database, enrolled, NOW)).host_id for enrolled in arrivals}
+    keys = await database.read(lambda c: registers.keys_of(c, Host, ids))
+    assert sorted(keys.values()) == ["web-1", "web-1-2", "web-1-3"]
 
 
-async def test_a_token_for_one_host_replaces_what_was_there(
-    enroller: Enroller, hosts: Hosts, database: Database
-) -> None:
+async def test_a_token_for_one_host_replaces_what_was_there(enroller: Enroller, database: Database) -> None:
     ended: list[str] = []
     enroller.on_revoked(ended.append)
-    first, second = await come_in(enroller), await come_in(enroller, bound_to="web-1")
-    assert hosts.names == ["web-1"]
+    first = await come_in(enroller)
+    host_id = (await let_in(database, first, NOW)).host_id
+    second = await come_in(enroller, bound_to="web-1")
     assert ended == [first.agent_id]
-    await let_in(database, second, NOW)
+    assert (await let_in(database, second, NOW)).host_id == host_id
     with pytest.raises(Unauthenticated, match="revoked"):
         await let_in(database, first, NOW)
 
@@ -347,86 +372,26 @@ async def test_one_address_cannot_use_up_what_all_may(enroller: Enroller) -> Non
         gate.pass_one("192.0.2.4", NOW)
 
 
-# ── the authority's files ───────────────────────────────────────────────────────────────────────────────────────────
-
-
-def test_the_authority_outlives_a_restart_and_only_its_owner_can_read_it(tmp_path: Path, clock: Clock) -> None:
-    folder = tmp_path / "trust"
-    first = Authority(folder, clock=clock)
-    second = Authority(folder, clock=clock)
-    assert (first.pin, first.server().certificate) == (second.pin, second.server().certificate)
-    assert oct(folder.stat().st_mode & 0o777) == "0o700"
-    for name in (AUTHORITY_FILE, SERVER_FILE):
-        assert oct((folder / name).stat().st_mode & 0o777) == "0o600"
-    assert sorted(os.listdir(folder)) == [AUTHORITY_FILE, SERVER_FILE]
-
-
-def test_the_server_certificate_is_renewed_at_two_thirds_of_its_life(tmp_path: Path, clock: Clock) -> None:
-    authority = Authority(tmp_path / "trust", clock=clock)
-    before = authority.server().certificate
-    assert authority.server().certificate == before
-    clock.now_ms += trust.SERVER_LIFE_MS * 2 // 3
-    after = authority.server().certificate
-    assert after != before
-    assert Authority(tmp_path / "trust", clock=clock).server().certificate == after
-
-
-def test_a_new_name_gives_a_new_server_certificate(tmp_path: Path, clock: Clock) -> None:
-    def names(authority: Authority) -> list[str]:
-        extensions = authority.server().certificate.extensions
-        return [str(name.value) for name in extensions.get_extension_for_class(x509.SubjectAlternativeName).value]
-
-    assert names(Authority(tmp_path / "t", clock=clock)) == ["localhost", "127.0.0.1", "::1"]
-    assert names(Authority(tmp_path / "t", names=["sigap.example", "[2001:db8::1]"], clock=clock)) == [
-        "localhost",
-        "127.0.0.1",
-        "::1",
-        "sigap.example",
-        "2001:db8::1",
-    ]
-
-
-def test_what_others_could_have_touched_is_refused(tmp_path: Path, clock: Clock) -> None:
-    folder = tmp_path / "trust"
-    Authority(folder, clock=clock)
-    key = folder / AUTHORITY_FILE
-    key.chmod(0o640)
-    with pytest.raises(StoreError, match="others can reach it"):
-        Authority(folder, clock=clock)
-    key.chmod(0o600)
-    folder.chmod(0o755)
-    with pytest.raises(StoreError, match="others can reach it"):
-        Authority(folder, clock=clock)
-    folder.chmod(0o700)
-    key.rename(tmp_path / "elsewhere.pem")
-    key.symlink_to(tmp_path / "elsewhere.pem")
-    with pytest.raises(StoreError, match="not trusted"):
-        Authority(folder, clock=clock)
-    key.unlink()
-    os.link(tmp_path / "elsewhere.pem", key)
-    with pytest.raises(StoreError, match="plain file"):
-        Authority(folder, clock=clock)
-    (tmp_path / "link").symlink_to(folder)
-    with pytest.raises(StoreError, match="not trusted"):
-        Authority(tmp_path / "link", clock=clock)
-
-
-@pytest.mark.parametrize(
-    "content", [b"", b"nonsense", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"]
-)
-def test_a_damaged_authority_is_said_to_be_damaged_and_never_replaced(
-    tmp_path: Path, clock: Clock, content: bytes
+async def test_what_became_of_each_request_is_counted(
+    database: Database, enroller: Enroller, registrar: Registrar, clock: Clock
 ) -> None:
-    folder = tmp_path / "trust"
-    Authority(folder, clock=clock)
-    (folder / AUTHORITY_FILE).write_bytes(content)
-    with pytest.raises(StoreError, match="damaged"):
-        Authority(folder, clock=clock)
-    assert (folder / AUTHORITY_FILE).read_bytes() == content
-
-
-def test_the_authority_signs_for_nothing_below_it(tmp_path: Path, clock: Clock) -> None:
-    made = x509.load_pem_x509_certificate(Authority(tmp_path / "t", clock=clock).certificate_pem)
-    constraints = made.extensions.get_extension_for_class(x509.BasicConstraints).value
-    assert (constraints.ca, constraints.path_length) == (True, 0)
-    assert made.public_bytes(serialization.Encoding.DER)
+    metrics = Metrics()
+    counting = Enroller(
+        database,
+        enroller.authority,
+        registrar,
+        clock=clock,
+        enrolment_address="a:1",
+        telemetry_address="a:2",
+        gate=Gate(trust.Pace(rate=1, burst=2), WIDE),
+        metrics=metrics,
+    )
+    first = await come_in(counting)
+    with pytest.raises(Unauthenticated):
+        await redeem(counting, "sigap1.AAAA")
+    with pytest.raises(TooMuch):
+        await redeem(counting, "sigap1.AAAA")
+    await counting.renew(first.agent_id, fingerprint(first), pki.request())
+    results = ("enrolled", "refused", "limited", "renewed")
+    counted = [metrics.registry.get_sample_value("sigap_enrolments_total", {"result": result}) for result in results]
+    assert counted == [1, 1, 1, 1]
