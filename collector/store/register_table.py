@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from sqlalchemy import BigInteger, Boolean, Column, Float, Integer, MetaData, String, Table, Text, false, text, true
+from sqlalchemy import BigInteger, Boolean, Column, Float, Integer, MetaData, String, Table, Text, text
 from sqlalchemy.types import TypeEngine
 
 from collector.domain.registers.base import Register
@@ -52,7 +52,8 @@ def _column(spec: Field) -> Column[Any]:
         return Column(spec.name, TYPES[spec.kind.column](), nullable=True, index=isinstance(spec.kind, Ref))
     default = spec.kind.store(spec.default)
     if isinstance(default, bool):
-        server_default: Any = true() if default else false()
+        # Words that both databases take, whichever of them a migration was written on.
+        server_default: Any = text("true" if default else "false")
     else:
         server_default = text(str(default)) if isinstance(default, int | float) else str(default)
     return Column(spec.name, TYPES[spec.kind.column](), nullable=False, server_default=server_default)
