@@ -1,0 +1,187 @@
+"""What rules can watch: named quantities, computed for many rows of one layout at once.
+
+A measure is compiled once per layout into column positions; evaluating it is a handful of array operations on a matrix
+of rows, one per host, whatever their number. A quantity that cannot be told is NaN, and a rule says nothing about it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from collector.domain.series import Column, Layout
+
+Matrix = NDArray[np.float64]
+Labels = Mapping[str, str]
+SECONDS_A_DAY = 86_400.0
+READ_ONLY_FILESYSTEMS = frozenset({"iso9660", "squashfs", "erofs", "romfs", "udf"})
+
+
+class Rows(NamedTuple):
+    """Rows of one layout, one per host, with what each host sent before; absent values are NaN."""
+
+    now: Matrix  # hosts by columns
+    before: Matrix  # the same shape; all NaN where there is no previous row
+    seconds: Matrix  # hosts by 1: between the two; NaN where there is no previous row
+    wall_seconds: Matrix  # hosts by 1: Unix time of `now`
+
+
+Formula = Callable[[Rows], Matrix]
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """A measure on a layout: `evaluate` gives hosts by targets, and `targets` says what each column of it is about."""
+
+    targets: tuple[Labels, ...]
+    formula: Formula
+
+    def evaluate(self, rows: Rows) -> Matrix:
+        """The values, hosts by targets; NaN where there is nothing to tell."""
+        # Absent values are signalling NaNs, and 0/0 is an answer here: no swap, no value.
+        with np.errstate(all="ignore"):
+            return self.formula(rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """A quantity. `compile` gives None for a layout without the columns it needs; event measures have no rows."""
+
+    name: str
+    unit: str  # ratio, seconds, days, count, state
+    compile: Callable[[Layout], Compiled | None]
+    by_event: bool = False
+
+
+def _where(layout: Layout, name: str, **labels: str) -> list[int]:
+    wanted = labels.items()
+    return [at for at in layout.families.get(name, ()) if wanted <= dict(layout.columns[at].labels).items()]
+
+
+def _single(layout: Layout, name: str) -> int | None:
+    found = layout.families.get(name, ())
+    return found[0] if found else None
+
+
+def _clean(values: Matrix) -> Matrix:
+    return np.where(np.isfinite(values), values, np.nan)
+
+
+def rate(rows: Rows, columns: Sequence[int]) -> Matrix:
+    """Growth per second of counters, NaN across a reset or without a row before."""
+    grown = rows.now[:, columns] - rows.before[:, columns]
+    return np.where((grown >= 0) & (rows.seconds > 0), grown / rows.seconds, np.nan)
+
+
+def _one(formula: Formula) -> Compiled:
+    return Compiled(({},), formula)
+
+
+def _cpu_busy(layout: Layout) -> Compiled | None:
+    idle = [
+        *_where(layout, "node_cpu_seconds_total", mode="idle"),
+        *_where(layout, "node_cpu_seconds_total", mode="iowait"),
+    ]
+    cores = len(_where(layout, "node_cpu_seconds_total", mode="idle"))
+    if not cores:
+        return None
+    return _one(lambda rows: np.clip(1 - rate(rows, idle).sum(axis=1, keepdims=True) / cores, 0, 1))
+
+
+def _load_per_cpu(layout: Layout) -> Compiled | None:
+    load = _single(layout, "node_load5")
+    cores = len(_where(layout, "node_cpu_seconds_total", mode="idle"))
+    if load is None or not cores:
+        return None
+    return _one(lambda rows: rows.now[:, [load]] / cores)
+
+
+def _used(available: str, size: str) -> Callable[[Layout], Compiled | None]:
+    def compile(layout: Layout) -> Compiled | None:
+        left, whole = _single(layout, available), _single(layout, size)
+        if left is None or whole is None:
+            return None
+        return _one(lambda rows: _clean(1 - rows.now[:, [left]] / rows.now[:, [whole]]))
+
+    return compile
+
+
+def _filesystem_used(layout: Layout) -> Compiled | None:
+    left = {layout.columns[at].labels: at for at in _where(layout, "node_filesystem_avail_bytes")}
+    locked = {layout.columns[at].labels: at for at in _where(layout, "node_filesystem_readonly")}
+    found = [
+        (labels, at, left[labels], locked.get(labels))
+        for at in _where(layout, "node_filesystem_size_bytes")
+        if (labels := layout.columns[at].labels) in left and dict(labels).get("fstype") not in READ_ONLY_FILESYSTEMS
+    ]
+    if not found:
+        return None
+    sizes, lefts = [at for _, at, _, _ in found], [at for _, _, at, _ in found]
+    flags = [(i, at) for i, (_, _, _, at) in enumerate(found) if at is not None]
+    flagged, flag_columns = [i for i, _ in flags], [at for _, at in flags]
+
+    def evaluate(rows: Rows) -> Matrix:
+        used = _clean(1 - rows.now[:, lefts] / rows.now[:, sizes])
+        # Nothing fills up what nobody can write to.
+        used[:, flagged] = np.where(rows.now[:, flag_columns] == 1, np.nan, used[:, flagged])
+        return used
+
+    return Compiled(tuple(dict(labels) for labels, *_ in found), evaluate)
+
+
+def _memory_pressure(layout: Layout) -> Compiled | None:
+    waiting = _single(layout, "node_pressure_memory_waiting_seconds_total")
+    return None if waiting is None else _one(lambda rows: rate(rows, [waiting]))
+
+
+def _clock_skew(layout: Layout) -> Compiled | None:
+    skew = _single(layout, "sigap_agent_clock_skew_seconds")
+    return None if skew is None else _one(lambda rows: np.abs(rows.now[:, [skew]]))
+
+
+def _certificate_days(layout: Layout) -> Compiled | None:
+    expiry = list(layout.families.get("probe_ssl_earliest_cert_expiry", ()))
+    if not expiry:
+        return None
+    targets = tuple(_labels(layout.columns[at]) for at in expiry)
+    return Compiled(targets, lambda rows: (rows.now[:, expiry] - rows.wall_seconds) / SECONDS_A_DAY)
+
+
+def _labels(column: Column) -> Labels:
+    return dict(column.labels)
+
+
+def _no_rows(_layout: Layout) -> None:
+    return None
+
+
+_ALL = (
+    Measure("filesystem_used_ratio", "ratio", _filesystem_used),
+    Measure("memory_used_ratio", "ratio", _used("node_memory_MemAvailable_bytes", "node_memory_MemTotal_bytes")),
+    Measure("memory_pressure_ratio", "ratio", _memory_pressure),
+    Measure("swap_used_ratio", "ratio", _used("node_memory_SwapFree_bytes", "node_memory_SwapTotal_bytes")),
+    Measure("cpu_busy_ratio", "ratio", _cpu_busy),
+    Measure("load_per_cpu", "count", _load_per_cpu),
+    Measure("clock_skew_seconds", "seconds", _clock_skew),
+    Measure("certificate_days_left", "days", _certificate_days),
+    Measure("agent_silent_seconds", "seconds", _no_rows, by_event=True),
+    Measure("check_state", "state", _no_rows, by_event=True),
+)
+MEASURES: Mapping[str, Measure] = {measure.name: measure for measure in _ALL}
+
+_SHOWN: Mapping[str, Callable[[float], str]] = {
+    "ratio": lambda value: f"{int(value * 1000) / 10:g} %",
+    "seconds": lambda value: f"{value:.0f} s" if abs(value) >= 10 else f"{value:.1f} s",
+    "days": lambda value: f"{int(value)} days",
+    "count": lambda value: f"{value:.2f}",
+    "state": lambda value: ("unknown", "up", "degraded", "down")[int(value)],
+}
+
+
+def shown(measure: str, value: float) -> str:
+    """A value as a person reads it, with its unit; cut off, not rounded up, where it is a ratio."""
+    return _SHOWN[MEASURES[measure].unit](value)
