@@ -1,0 +1,209 @@
+"""Messages on their way to channels: written with the change they tell of, claimed, delivered, or given up and shown.
+
+A message that is claimed belongs to its sender until the lease ends; a sender that dies leaves it to the next. Of one
+alert and one channel only the oldest waiting message can be claimed, so an end never overtakes its beginning.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Collection, Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import ColumnElement, Connection, Row, Select, exists, func, insert, select, update
+
+from collector.domain.notification import TEST, Notification
+from collector.store.schema import delivery, outbox
+
+WAITING, DELIVERED, DEAD = "waiting", "delivered", "dead"
+ERROR_LENGTH = 500
+
+
+class Message(NamedTuple):
+    """A message and where it stands. Times are Unix milliseconds."""
+
+    id: int
+    message_id: str  # the same over all attempts
+    channel_id: int
+    alert_id: int | None
+    event: str
+    notification: Notification
+    state: str
+    created_ms: int
+    due_ms: int
+    attempts: int
+    delivered_ms: int | None
+    last_error: str
+
+
+class Attempt(NamedTuple):
+    """One try to deliver a message. What the receiver answered is never kept, only that and how it answered."""
+
+    at_ms: int
+    took_ms: int
+    ok: bool
+    status: int | None
+    detail: str
+
+
+class Backlog(NamedTuple):
+    """What is on its way."""
+
+    waiting: int
+    dead: int
+    oldest_ms: int | None  # when the oldest waiting message was written
+
+
+def post(connection: Connection, channel_id: int, told: Notification, *, now_ms: int, held_until_ms: int = 0) -> int:
+    """Write a message in the caller's transaction; returns its id. With `held_until_ms` it is claimed already."""
+    row = connection.execute(
+        insert(outbox)
+        .values(
+            message_id=f"msg_{uuid.uuid4().hex}",
+            channel_id=channel_id,
+            alert_id=None if told.event == TEST else told.alert_id,
+            event=told.event,
+            body=told.to_json(),
+            state=WAITING,
+            created_ms=now_ms,
+            due_ms=now_ms,
+            lease_ms=held_until_ms,
+            attempts=0,
+            last_error="",
+        )
+        .returning(outbox.c.id)
+    )
+    return int(row.scalar_one())
+
+
+def lease(
+    connection: Connection, *, now_ms: int, lease_ms: int, limit: int, not_channels: Collection[int] = ()
+) -> list[Message]:
+    """Claim messages that are due, the oldest first, until `now_ms + lease_ms`."""
+    earlier = outbox.alias("earlier")
+    blocked = exists().where(
+        earlier.c.channel_id == outbox.c.channel_id,
+        earlier.c.alert_id == outbox.c.alert_id,
+        earlier.c.id < outbox.c.id,
+        earlier.c.state == WAITING,
+    )
+    query = (
+        select(outbox)
+        .where(outbox.c.state == WAITING, outbox.c.due_ms <= now_ms, outbox.c.lease_ms <= now_ms, ~blocked)
+        .order_by(outbox.c.due_ms, outbox.c.id)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    if not_channels:
+        query = query.where(outbox.c.channel_id.not_in(not_channels))
+    found = [_message(row) for row in connection.execute(query)]
+    if found:
+        claimed = outbox.c.id.in_([one.id for one in found])
+        connection.execute(update(outbox).where(claimed).values(lease_ms=now_ms + lease_ms))
+    return found
+
+
+def settle(connection: Connection, message: Message, attempt: Attempt, *, retry_at_ms: int | None) -> None:
+    """Keep how an attempt went: delivered, to be tried again at `retry_at_ms`, or given up when that is None."""
+    connection.execute(insert(delivery).values(outbox_id=message.id, **_logged(attempt)))
+    values: dict[str, Any] = {"attempts": message.attempts + 1, "lease_ms": 0}
+    if attempt.ok:
+        values |= {"state": DELIVERED, "delivered_ms": attempt.at_ms + attempt.took_ms, "last_error": ""}
+    elif retry_at_ms is None:
+        values |= {"state": DEAD, "last_error": attempt.detail[:ERROR_LENGTH]}
+    else:
+        values |= {"due_ms": retry_at_ms, "last_error": attempt.detail[:ERROR_LENGTH]}
+    connection.execute(update(outbox).where(outbox.c.id == message.id).values(**values))
+
+
+def _logged(attempt: Attempt) -> dict[str, Any]:
+    return attempt._asdict() | {"detail": attempt.detail[:ERROR_LENGTH]}
+
+
+def revive(connection: Connection, outbox_id: int, *, now_ms: int) -> bool:
+    """Try a given-up message again, from the start of its patience; False when it is not given up."""
+    done = connection.execute(
+        update(outbox)
+        .where(outbox.c.id == outbox_id, outbox.c.state == DEAD)
+        .values(state=WAITING, due_ms=now_ms, created_ms=now_ms, attempts=0)
+    )
+    return bool(done.rowcount)
+
+
+def told(connection: Connection, alert_ids: Collection[int], event: str) -> set[tuple[int, int]]:
+    """(alert, channel) pairs for which there is a message of that event, whatever became of it."""
+    query = select(outbox.c.alert_id, outbox.c.channel_id).where(
+        outbox.c.alert_id.in_(alert_ids), outbox.c.event == event
+    )
+    return {(alert_id, channel_id) for alert_id, channel_id in connection.execute(query)}
+
+
+def next_due_ms(connection: Connection) -> int | None:
+    """When the next waiting message can be claimed; None when none waits."""
+    later = (
+        func.max(outbox.c.due_ms, outbox.c.lease_ms)
+        if connection.dialect.name == "sqlite"
+        else func.greatest(outbox.c.due_ms, outbox.c.lease_ms)
+    )
+    return connection.execute(select(func.min(later)).where(outbox.c.state == WAITING)).scalar()
+
+
+def backlog(connection: Connection) -> Backlog:
+    """How many wait, how many were given up, and how long the oldest waits."""
+    query = select(outbox.c.state, func.count(), func.min(outbox.c.created_ms)).where(
+        outbox.c.state.in_((WAITING, DEAD))
+    )
+    found = {state: (count, oldest) for state, count, oldest in connection.execute(query.group_by(outbox.c.state))}
+    waiting, oldest_ms = found.get(WAITING, (0, None))
+    return Backlog(waiting, found.get(DEAD, (0, None))[0], oldest_ms)
+
+
+def messages(
+    connection: Connection,
+    *,
+    state: str | None = None,
+    alert_id: int | None = None,
+    channel_id: int | None = None,
+    offset: int = 0,
+    limit: int = 100,
+) -> list[Message]:
+    """Messages, the newest first, narrowed as asked; dead letters are those in state `dead`."""
+    wanted: list[tuple[ColumnElement[Any], Any]] = [
+        (outbox.c.state, state),
+        (outbox.c.alert_id, alert_id),
+        (outbox.c.channel_id, channel_id),
+    ]
+    query: Select[Any] = select(outbox)
+    for column, value in wanted:
+        if value is not None:
+            query = query.where(column == value)
+    return [_message(row) for row in connection.execute(query.order_by(outbox.c.id.desc()).offset(offset).limit(limit))]
+
+
+def get(connection: Connection, outbox_id: int) -> Message | None:
+    """The message of that id."""
+    row = connection.execute(select(outbox).where(outbox.c.id == outbox_id)).first()
+    return None if row is None else _message(row)
+
+
+def attempts(connection: Connection, outbox_id: int) -> Sequence[Attempt]:
+    """The delivery log of one message, in order."""
+    query = select(delivery).where(delivery.c.outbox_id == outbox_id).order_by(delivery.c.id)
+    return [Attempt(row.at_ms, row.took_ms, row.ok, row.status, row.detail) for row in connection.execute(query)]
+
+
+def _message(row: Row[Any]) -> Message:
+    return Message(
+        row.id,
+        row.message_id,
+        row.channel_id,
+        row.alert_id,
+        row.event,
+        Notification.from_json(row.body),
+        row.state,
+        row.created_ms,
+        row.due_ms,
+        row.attempts,
+        row.delivered_ms,
+        row.last_error,
+    )
