@@ -94,17 +94,20 @@ lane = Table(
     Column("epoch", LargeBinary(16), primary_key=True),
     Column("acked_seq", BigInteger, nullable=False),
     Column("digest", LargeBinary(32), nullable=False),  # of acked_seq
+    Column("marks", LargeBinary(512), nullable=False),  # of the open segment, see collector.protocol.Lane
     Column("opened_ms", BigInteger, nullable=False),
     Column("ended_ms", BigInteger),  # a tombstone: a resurrected epoch is recognised
+    Index("ix_lane_ended", "ended_ms"),
 )
 
-batch_digest = Table(
-    "batch_digest",
+lane_segment = Table(
+    "lane_segment",
     METADATA,
+    # Beginnings of the digests of 64 batches each: enough to tell a duplicate from a conflict.
     Column("agent_id", String(36), primary_key=True),
     Column("epoch", LargeBinary(16), primary_key=True),
-    Column("seq", BigInteger, primary_key=True),
-    Column("digest", LargeBinary(32), nullable=False),
+    Column("segment", BigInteger, primary_key=True, autoincrement=False),
+    Column("marks", LargeBinary(512), nullable=False),
 )
 
 gap = Table(

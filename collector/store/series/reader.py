@@ -1,0 +1,347 @@
+"""Reading: heads, blocks and rollups as one history, with only the families and columns asked for.
+
+Decides nothing and writes nothing. Safe to call from any thread.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Connection
+
+from collector.domain.errors import InvalidInput
+from collector.domain.series import (
+    ABSENT,
+    NAME_LABEL,
+    Kind,
+    Layout,
+    Matcher,
+    Point,
+    SeriesData,
+    Times,
+    Values,
+    is_absent,
+)
+from collector.store.database import Database
+from collector.store.series import rollup, shelf
+from collector.store.series.heads import Heads, Place
+from collector.store.series.layouts import Layouts
+from collector.store.series.tiers import RAW_TIER, TIERS, Tier
+
+INSTANCE_LABEL, JOB_LABEL = "instance", "job"
+JOB = "node"
+"""What node_exporter's dashboards and rules select by. Source: node-mixin, nodeExporterSelector."""
+PLAN_LIMIT = 10_000
+"""Remembered answers to "which columns of this layout match"; some hundred bytes each."""
+
+Key = tuple[int, int]  # host id, layout id
+Identity = tuple[int, str, tuple[tuple[str, str], ...]]  # host id, metric name, the agent's labels
+Columns = dict[int, rollup.Slots]
+"""Position in the layout → slots; raw values are the slot "value"."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Some columns of one host and layout, ascending in time."""
+
+    times: Times
+    columns: Columns
+
+    def clip(self, since_ms: int, until_ms: int) -> Table:
+        """Only the rows in `[since_ms, until_ms)`."""
+        low, high = np.searchsorted(self.times, (since_ms, until_ms))
+        if low == 0 and high == self.times.size:
+            return self
+        return self.keep(slice(low, high))
+
+    def keep(self, rows: slice | NDArray[np.int64]) -> Table:
+        """Only some rows."""
+        return Table(self.times[rows], {p: {n: v[rows] for n, v in s.items()} for p, s in self.columns.items()})
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to read: columns by layout, and of which hosts (None: all)."""
+
+    columns: Mapping[int, tuple[int, ...]]
+    hosts: frozenset[int] | None
+
+    def families(self, layouts: Layouts) -> set[str]:
+        """Names of the metrics to read."""
+        return {
+            layout.columns[position].name
+            for layout_id, positions in self.columns.items()
+            if (layout := layouts.get(layout_id)) is not None
+            for position in positions
+        }
+
+
+@dataclass(slots=True)
+class Reader:
+    """Answers questions about series."""
+
+    db: Database
+    layouts: Layouts
+    heads: Heads
+    damages: shelf.Damages
+    host_key: Callable[[int], str]
+    horizons: dict[int, int]  # by resolution: history before this moment was deleted
+    _plans: dict[tuple[tuple[Matcher, ...], int], tuple[int, ...]] = field(default_factory=dict)
+
+    def select(
+        self,
+        matchers: Sequence[Matcher],
+        since_ms: int,
+        until_ms: int,
+        *,
+        host_ids: Collection[int] | None,
+        resolution_ms: int | None,
+        aggregate: str,
+    ) -> list[SeriesData]:
+        """Series that match, each with at least one sample in `[since_ms, until_ms)`."""
+        if aggregate not in rollup.AGGREGATES:
+            raise InvalidInput(f"Unknown aggregate “{aggregate}”.", fields={"aggregate": ", ".join(rollup.AGGREGATES)})
+        level = self._level(since_ms, until_ms, resolution_ms)
+        plan = self._plan(matchers, host_ids)
+        if not plan.columns or plan.hosts == frozenset() or until_ms <= since_ms:
+            return []
+        # A bucket is labelled with its end, and a counter's growth needs the bucket before.
+        first = since_ms - 2 * TIERS[level].resolution_ms
+        tables = self.db.read_now(lambda connection: self.read(connection, level, plan, (first, until_ms)))
+        return self._assemble(tables, level, aggregate, (since_ms, until_ms))
+
+    def latest(
+        self, matchers: Sequence[Matcher], *, host_ids: Collection[int] | None, now_ms: int, max_age_ms: int
+    ) -> list[Point]:
+        """The newest value of each series that matches and is not older than `max_age_ms`."""
+        plan = self._plan(matchers, host_ids)
+        newest: dict[Identity, Point] = {}
+        for host_id, layout_id, row in self.heads.newest(plan.hosts):
+            positions = plan.columns.get(layout_id)
+            layout = self.layouts.get(layout_id)
+            if not positions or layout is None or now_ms - row.wall_ms >= max_age_ms:
+                continue
+            values = row.values[list(positions)]
+            instance = self.host_key(host_id)
+            for position, value, absent in zip(positions, values.tolist(), is_absent(values).tolist(), strict=True):
+                column = layout.columns[position]
+                identity = (host_id, column.name, column.labels)
+                known = newest.get(identity)
+                if not absent and (known is None or known.wall_ms < row.wall_ms):
+                    newest[identity] = Point(_labels(layout, position, instance), row.wall_ms, value)
+        return list(newest.values())
+
+    def _columns(self, layout_id: int, layout: Layout, matchers: tuple[Matcher, ...]) -> tuple[int, ...]:
+        """Positions of the columns that match; remembered, as layouts never change."""
+        known = self._plans.get((matchers, layout_id))
+        if known is None:
+            known = tuple(
+                p for p, column in enumerate(layout.columns) if _matches(matchers, column.name, column.labels)
+            )
+            if len(self._plans) >= PLAN_LIMIT:
+                self._plans.clear()
+            self._plans[matchers, layout_id] = known
+        return known
+
+    def _level(self, since_ms: int, until_ms: int, resolution_ms: int | None) -> int:
+        if resolution_ms is None:
+            for level, tier in enumerate(TIERS):
+                if until_ms - since_ms <= tier.reach_ms and since_ms >= self.horizons.get(tier.resolution_ms, 0):
+                    return level
+            return len(TIERS) - 1
+        for level, tier in enumerate(TIERS):
+            if tier.resolution_ms == resolution_ms:
+                return level
+        allowed = ", ".join(str(tier.resolution_ms) for tier in TIERS)
+        raise InvalidInput(
+            f"No resolution of {resolution_ms} ms is kept.", fields={"resolution_ms": f"one of {allowed}"}
+        )
+
+    def _plan(self, matchers: Sequence[Matcher], host_ids: Collection[int] | None) -> Plan:
+        on_host = [matcher for matcher in matchers if matcher.name in (INSTANCE_LABEL, JOB_LABEL)]
+        on_column = tuple(matcher for matcher in matchers if matcher.name not in (INSTANCE_LABEL, JOB_LABEL))
+        pairs = list(self.heads.pairs)
+        hosts = None if host_ids is None else frozenset(host_ids)
+        if on_host:
+            known = {host_id for host_id, _ in pairs} if hosts is None else hosts
+            hosts = frozenset(host_id for host_id in known if self._host_matches(on_host, host_id))
+        columns = {}
+        for layout_id in {layout_id for host_id, layout_id in pairs if hosts is None or host_id in hosts}:
+            layout = self.layouts.get(layout_id)
+            if layout is not None and (positions := self._columns(layout_id, layout, on_column)):
+                columns[layout_id] = positions
+        return Plan(columns, hosts)
+
+    def _host_matches(self, matchers: Iterable[Matcher], host_id: int) -> bool:
+        labels = {INSTANCE_LABEL: self.host_key(host_id), JOB_LABEL: JOB}
+        return all(matcher.accepts(labels[matcher.name]) for matcher in matchers)
+
+    def read(self, connection: Connection, level: int, plan: Plan, span: tuple[int, int]) -> dict[Key, Table]:
+        """Rows or buckets of one tier with samples in the half-open span, by host and layout."""
+        return self._raw(connection, plan, span) if level == 0 else self._rolled(connection, level, plan, span)
+
+    def _raw(self, connection: Connection, plan: Plan, span: tuple[int, int]) -> dict[Key, Table]:
+        # Heads first: whatever becomes a block in between is then seen twice, never not at all.
+        views = self.heads.views(*span, layouts=plan.columns, hosts=plan.hosts)
+        parts: dict[Key, list[Table]] = defaultdict(list)
+        for stored in self._find(connection, RAW_TIER, plan, span):
+            parts[stored.place[:2]].append(self._table(stored, RAW_TIER, plan).clip(*span))
+        for place, view in views:
+            positions = plan.columns[place.layout_id]
+            times, columns = view.read(positions)
+            table = Table(times, {p: {"value": values} for p, values in zip(positions, columns, strict=True)})
+            parts[place[:2]].append(table.clip(*span))
+        return {key: join(tables) for key, tables in parts.items()}
+
+    def _rolled(self, connection: Connection, level: int, plan: Plan, span: tuple[int, int]) -> dict[Key, Table]:
+        tier = TIERS[level]
+        span = (span[0] - span[0] % tier.resolution_ms, span[1] + -span[1] % tier.resolution_ms)
+        scope = self._scope(tier, plan, span)
+        heads = self.heads.views(scope.since_ms, scope.until_ms, layouts=plan.columns, hosts=plan.hosts)
+        open_windows = {Place(p.host_id, p.layout_id, tier.window_of(p.window_ms)) for p, _ in heads}
+        missing = shelf.uncovered(tier, scope, connection) | open_windows
+        parts: dict[Key, list[Table]] = defaultdict(list)
+        for stored in self._find(connection, tier, plan, span):
+            if stored.place not in missing:
+                parts[stored.place[:2]].append(self._table(stored, tier, plan))
+        for window_ms in sorted({place.window_ms for place in missing}):
+            hosts = frozenset(place.host_id for place in missing if place.window_ms == window_ms)
+            inside = (max(window_ms, span[0]), min(window_ms + tier.window_ms, span[1]))
+            finer = self.read(connection, level - 1, Plan(plan.columns, hosts), inside)
+            for key, table in finer.items():
+                if Place(*key, window_ms) in missing:
+                    parts[key].append(self.roll(table, key[1], level))
+        return {key: join(tables) for key, tables in parts.items()}
+
+    def roll(self, table: Table, layout_id: int, level: int) -> Table:
+        """Rows of the next finer tier as buckets of this one."""
+        layout = self.layouts.get(layout_id)
+        assert layout is not None
+        if table.times.size == 0:
+            return Table(table.times, {})
+        resolution_ms = TIERS[level].resolution_ms
+        times, starts = rollup.edges(table.times if level == 1 else table.times - 1, resolution_ms)
+        columns: Columns = {}
+        for position, slots in table.columns.items():
+            kind = layout.columns[position].kind
+            if level == 1:
+                columns[position] = rollup.from_samples(kind, slots["value"], starts)
+            else:
+                columns[position] = rollup.from_buckets(kind, slots, starts)
+        return Table(times, columns)
+
+    def _scope(self, tier: Tier, plan: Plan, span: tuple[int, int]) -> shelf.Scope:
+        last = span[1] - 1
+        return shelf.Scope(plan.columns, plan.hosts, tier.window_of(span[0]), tier.window_of(last) + tier.window_ms)
+
+    def _find(self, connection: Connection, tier: Tier, plan: Plan, span: tuple[int, int]) -> list[shelf.Stored]:
+        families = plan.families(self.layouts)
+        scope = self._scope(tier, plan, span)
+        return shelf.find(connection, tier, scope, families=families, damages=self.damages)
+
+    def _table(self, stored: shelf.Stored, tier: Tier, plan: Plan) -> Table:
+        layout = self.layouts.get(stored.place.layout_id)
+        assert layout is not None
+        positions = plan.columns[stored.place.layout_id]
+        return Table(stored.times, unpack(stored, layout, tier, positions))
+
+    def _assemble(
+        self, tables: Mapping[Key, Table], level: int, aggregate: str, span: tuple[int, int]
+    ) -> list[SeriesData]:
+        parts: dict[Identity, list[tuple[Times, Values]]] = defaultdict(list)
+        labels = {}
+        for (host_id, layout_id), table in sorted(tables.items(), key=lambda item: item[0]):
+            layout = self.layouts.get(layout_id)
+            assert layout is not None
+            for position, slots in table.columns.items():
+                column = layout.columns[position]
+                times, values = _values(table.times, slots, column.kind, level, aggregate)
+                low, high = np.searchsorted(times, span)
+                if low < high:
+                    identity = (host_id, column.name, column.labels)
+                    parts[identity].append((times[low:high], values[low:high]))
+                    labels[identity] = (layout, position)
+        return [
+            SeriesData(_labels(*labels[identity], self.host_key(identity[0])), *_merge(found))
+            for identity, found in sorted(parts.items(), key=lambda item: item[0])
+        ]
+
+
+def unpack(stored: shelf.Stored, layout: Layout, tier: Tier, positions: Iterable[int]) -> Columns:
+    """The columns of a block, decompressed; columns of a damaged or missing family are left out."""
+    columns: Columns = {}
+    for position in positions:
+        column = layout.columns[position]
+        family = stored.families.get(column.name)
+        if family is None:
+            continue
+        place = layout.families[column.name].index(position)
+        names = ("value",) if tier is RAW_TIER else rollup.SLOTS[column.kind]
+        before = place
+        if tier is not RAW_TIER:
+            before = sum(len(rollup.SLOTS[layout.columns[p].kind]) for p in layout.families[column.name][:place])
+        columns[position] = {name: family.array(before + offset) for offset, name in enumerate(names)}
+    return columns
+
+
+def join(tables: Sequence[Table]) -> Table:
+    """Several tables as one; of two rows with the same time the one in the earlier table stays."""
+    if len(tables) == 1:
+        return tables[0]
+    times = np.concatenate([table.times for table in tables])
+    columns: Columns = {}
+    for position in sorted({position for table in tables for position in table.columns}):
+        columns[position] = _stack(tables, position)
+    if times.size > 1 and not np.all(times[1:] > times[:-1]):
+        _, rows = np.unique(times, return_index=True)
+        return Table(times, columns).keep(rows)
+    return Table(times, columns)
+
+
+def _stack(tables: Sequence[Table], position: int) -> rollup.Slots:
+    example = next(table.columns[position] for table in tables if position in table.columns)
+    stacked = {}
+    for name in example:
+        # A part whose family is damaged has no values there: absent, a count of zero.
+        fill = 0.0 if name in ("count", "sum", "increase") else ABSENT
+        stacked[name] = np.concatenate(
+            [
+                table.columns[position][name] if position in table.columns else np.full(table.times.size, fill)
+                for table in tables
+            ]
+        )
+    return stacked
+
+
+def _values(times: Times, slots: rollup.Slots, kind: Kind, level: int, aggregate: str) -> tuple[Times, Values]:
+    if level == 0:
+        values = slots["value"]
+        gone = is_absent(values)
+        return (times[~gone], values[~gone]) if gone.any() else (times, values)
+    values = rollup.AGGREGATES[aggregate][kind](slots)
+    there = slots["count"] > 0
+    return (times, values) if there.all() else (times[there], values[there])
+
+
+def _merge(found: Sequence[tuple[Times, Values]]) -> tuple[Times, Values]:
+    if len(found) == 1:
+        return found[0]
+    times = np.concatenate([each for each, _ in found])
+    values = np.concatenate([each for _, each in found])
+    times, rows = np.unique(times, return_index=True)
+    return times, values[rows]
+
+
+def _labels(layout: Layout, position: int, instance: str) -> dict[str, str]:
+    column = layout.columns[position]
+    return {NAME_LABEL: column.name, **dict(column.labels), INSTANCE_LABEL: instance, JOB_LABEL: JOB}
+
+
+def _matches(matchers: Iterable[Matcher], name: str, labels: tuple[tuple[str, str], ...]) -> bool:
+    known = dict(labels)
+    known[NAME_LABEL] = name
+    return all(matcher.accepts(known.get(matcher.name, "")) for matcher in matchers)
