@@ -5,11 +5,15 @@ To add a page: its file with `ROUTES`, its template, one line here.
 
 from __future__ import annotations
 
-from collector.edges.http import preferences, static, styleguide
+from collector.edges.http import access, discovery, federate, health, preferences, static, styleguide
 from collector.edges.http.routing import Route
 
 ROUTES: tuple[Route, ...] = (
     *static.ROUTES,
+    *access.ROUTES,
+    *health.ROUTES,
+    *federate.ROUTES,
+    *discovery.ROUTES,
     *preferences.ROUTES,
     *styleguide.ROUTES,
 )

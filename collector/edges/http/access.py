@@ -119,7 +119,7 @@ async def sign_out(request: web.Request) -> web.StreamResponse:
     """End this session."""
     if secret := session_cookie(request):
         await _access(request).sign_out(secret)
-    response = web.HTTPSeeOther("/sign-in")
+    response = web.Response(status=303, headers={"Location": "/sign-in"})
     for name in SESSION_COOKIES:
         response.del_cookie(name, path="/")
     return response
@@ -142,7 +142,7 @@ def _again(template: str, data: Mapping[str, object], error: CollectorError) -> 
 
 
 def _signed_in(request: web.Request, signed_in: SignedIn, after: str) -> web.StreamResponse:
-    response = web.HTTPSeeOther(after)
+    response = web.Response(status=303, headers={"Location": after})
     name = SESSION_COOKIES[0] if request.secure else SESSION_COOKIES[1]
     response.set_cookie(name, signed_in.token, path="/", httponly=True, secure=request.secure, samesite="Lax")
     return response
