@@ -1,28 +1,20 @@
-"""The systemd check: a unit is active. And the units that the host runs, for discovery.
+"""The systemd check: a unit is active.
 
-Asks systemd over the system's D-Bus, which every user may do and which is systemd's documented interface; nothing is
-executed, and nothing is changed. On a host that systemd does not run, the check is unknown.
+How systemd is asked is in `units`. On a host that systemd does not run, the check is unknown.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
-from agent.probes.attempts import CannotProbe, Finding
-from agent.probes.bus import SYSTEM_BUS, Bus, CallFailed
+from agent.probes import units
+from agent.probes.attempts import Finding
+from agent.probes.bus import SYSTEM_BUS
 from agent.probes.check import Line, Measure, Settings
 from agent.probes.endpoint import Deadline
 from agent.sample import State
 
-RUNTIME = Path("/run/systemd/system")
-"""Exists exactly where systemd is the service manager (sd_booted(3))."""
-
 STATES = ("activating", "active", "deactivating", "failed", "inactive")
-MANAGER = ("org.freedesktop.systemd1", "/org/freedesktop/systemd1")
-_MANAGER_INTERFACE = "org.freedesktop.systemd1.Manager"
-_PROPERTIES = "org.freedesktop.DBus.Properties.Get"
-_UNIT_INTERFACE = "org.freedesktop.systemd1.Unit"
 _SUFFIXES = (".service", ".socket", ".timer", ".mount", ".target", ".path", ".slice", ".scope", ".swap", ".device",
              ".automount")  # fmt: skip
 
@@ -30,16 +22,6 @@ MEASURES = tuple(
     Measure("probe_systemd_unit_state", "1 for the state that the unit is in", "", (("state", state),))
     for state in STATES
 )
-
-
-class Unit(NamedTuple):
-    """A loaded unit as systemd lists it."""
-
-    name: str
-    description: str
-    load_state: str
-    active_state: str
-    sub_state: str
 
 
 class SystemdCheck(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -62,14 +44,8 @@ class SystemdCheck(Settings, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     def look(self, deadline: Deadline) -> Finding:
         """Ask for the unit's state."""
-        require_systemd(RUNTIME)
-        return judge(self.target, *unit_state(SYSTEM_BUS, self.target, deadline))
-
-
-def require_systemd(runtime: Path) -> None:
-    """Raise CannotProbe where systemd is not the service manager."""
-    if not runtime.is_dir():
-        raise CannotProbe("systemd is not the service manager of this host (or container)")
+        units.require_systemd(units.RUNTIME)
+        return judge(self.target, *units.unit_state(SYSTEM_BUS, self.target, deadline))
 
 
 def judge(unit: str, load_state: str, active_state: str, sub_state: str) -> Finding:
@@ -85,41 +61,3 @@ def judge(unit: str, load_state: str, active_state: str, sub_state: str) -> Find
     on_its_way = active_state in ("activating", "reloading", "refreshing") and sub_state != "auto-restart"
     state = State.DEGRADED if on_its_way else State.DOWN
     return Finding(state, reason, values=values)
-
-
-def unit_state(bus_path: Path, unit: str, deadline: Deadline) -> tuple[str, str, str]:
-    """A unit's load, active and sub state.
-
-    Raises:
-        CannotProbe: systemd cannot be asked.
-    """
-    with Bus(bus_path, deadline) as bus:
-        try:
-            # LoadUnit, unlike GetUnit, also answers for a unit that is not loaded because it is stopped.
-            (path,) = bus.call(*MANAGER, f"{_MANAGER_INTERFACE}.LoadUnit", unit)
-            states = [
-                str(bus.call(MANAGER[0], path, _PROPERTIES, _UNIT_INTERFACE, name)[0])
-                for name in ("LoadState", "ActiveState", "SubState")
-            ]
-        except CallFailed as error:
-            raise CannotProbe(f"systemd did not answer for {unit}: {error}") from None
-    return states[0], states[1], states[2]
-
-
-def list_units(bus_path: Path, deadline: Deadline) -> list[Unit]:
-    """Every loaded unit.
-
-    Raises:
-        CannotProbe: systemd cannot be asked.
-    """
-    with Bus(bus_path, deadline) as bus:
-        try:
-            (rows,) = bus.call(*MANAGER, f"{_MANAGER_INTERFACE}.ListUnits")
-        except CallFailed as error:
-            raise CannotProbe(f"systemd did not list its units: {error}") from None
-    return [Unit(*row[:5]) for row in rows]
-
-
-def enabled_services(runtime: Path) -> frozenset[str]:
-    """Names of the services that start with the host: what the wants folders link to."""
-    return frozenset(link.name for folder in runtime.glob("*.target.wants") for link in folder.glob("*.service"))

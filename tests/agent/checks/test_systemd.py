@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.probes import systemd
+from agent.probes import systemd, units
 from agent.probes.attempts import CannotProbe
 from agent.probes.bus import Bus, CallFailed
 from agent.probes.endpoint import Deadline
@@ -59,7 +59,7 @@ def test_real_bus_lets_us_in_and_answers_with_every_shape(daemon: Path) -> None:
 @pytest.mark.counterpart
 def test_bus_without_systemd_is_unknown(daemon: Path) -> None:
     with pytest.raises(CannotProbe, match=r"did not answer for ssh\.service"):
-        systemd.unit_state(daemon, "ssh.service", Deadline(5))
+        units.unit_state(daemon, "ssh.service", Deadline(5))
 
 
 def text(value: str) -> bytes:
@@ -133,13 +133,13 @@ def bus_of(path: Path, answer: Callable[[bytes, int], bytes]) -> Iterator[None]:
 
 def test_state_of_a_unit_is_asked_for(tmp_path: Path) -> None:
     with bus_of(tmp_path / "bus", systemd_answer):
-        assert systemd.unit_state(tmp_path / "bus", "ssh.service", Deadline(5)) == ("loaded", "active", "running")
+        assert units.unit_state(tmp_path / "bus", "ssh.service", Deadline(5)) == ("loaded", "active", "running")
 
 
 def test_units_are_listed(tmp_path: Path) -> None:
     with bus_of(tmp_path / "bus", systemd_answer):
-        units = systemd.list_units(tmp_path / "bus", Deadline(5))
-    assert [(unit.name, unit.active_state) for unit in units] == [
+        listed = units.list_units(tmp_path / "bus", Deadline(5))
+    assert [(unit.name, unit.active_state) for unit in listed] == [
         ("ssh.service", "active"),
         ("backup.service", "failed"),
     ]
@@ -150,14 +150,14 @@ def test_bus_that_sends_nonsense_is_unknown(tmp_path: Path) -> None:
         return returned(serial, "as" if b"ListUnits" in call else "s", b"\xff\xff\xff\x7f" + b"x" * 20)
 
     with bus_of(tmp_path / "bus", broken), pytest.raises(CannotProbe, match="cannot be read"):
-        systemd.list_units(tmp_path / "bus", Deadline(5))
+        units.list_units(tmp_path / "bus", Deadline(5))
 
 
 def test_no_bus_and_no_systemd_are_unknown(tmp_path: Path) -> None:
     with pytest.raises(CannotProbe, match="No D-Bus"):
         Bus(tmp_path / "none", Deadline(1))
     with pytest.raises(CannotProbe, match="not the service manager"):
-        systemd.require_systemd(tmp_path / "none")
+        units.require_systemd(tmp_path / "none")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,104 @@
+"""Which TCP ports of this host are listened on, and by whom where that may be seen.
+
+Reads /proc; opens no connection.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from agent.probes.endpoint import Endpoint
+
+SERVICES = {
+    22: ("ssh", "tcp"), 25: ("smtp", "tcp"), 53: ("dns", "tcp"), 80: ("http", "http"), 110: ("pop3", "tcp"),
+    143: ("imap", "tcp"), 389: ("ldap", "tcp"), 443: ("https", "tls"), 465: ("smtps", "tls"),
+    587: ("submission", "tcp"), 636: ("ldaps", "tls"), 993: ("imaps", "tls"), 995: ("pop3s", "tls"),
+    1433: ("mssql", "tcp"), 1521: ("oracle", "tcp"), 1883: ("mqtt", "tcp"), 2049: ("nfs", "tcp"),
+    3000: ("grafana", "http"), 3306: ("mysql", "tcp"), 3389: ("rdp", "tcp"), 5432: ("postgresql", "tcp"),
+    5672: ("amqp", "tcp"), 6379: ("redis", "tcp"), 8000: ("http", "http"), 8080: ("http", "http"),
+    8086: ("influxdb", "http"), 8420: ("sigap", "http"), 8443: ("https", "tls"), 9090: ("prometheus", "http"),
+    9092: ("kafka", "tcp"), 9093: ("alertmanager", "http"), 9100: ("node-exporter", "http"),
+    9200: ("elasticsearch", "http"), 11211: ("memcached", "tcp"), 15672: ("rabbitmq", "http"),
+    27017: ("mongodb", "tcp"),
+}  # fmt: skip
+"""What usually listens on a port, and the kind of check that says most about it."""
+
+LISTEN = "0A"
+EPHEMERAL_PORT = 32_768
+"""Ports from here on are handed out by the kernel: whoever listens there listens elsewhere tomorrow."""
+
+_WORD_BYTES = 4
+
+
+class Listener(NamedTuple):
+    """One listened port; `reach` is how this host itself reaches it."""
+
+    port: int
+    reach: Endpoint
+    process: str
+
+
+def read(proc: Path) -> list[Listener]:
+    """Every stable port that is listened on, once, in order."""
+    owners: dict[str, str] | None = None
+    found: dict[int, Listener] = {}
+    for address, port, inode in _sockets(proc):
+        if port >= EPHEMERAL_PORT or port in found:
+            continue
+        owners = _owners(proc) if owners is None else owners
+        found[port] = Listener(port, Endpoint(_reach(address), port), owners.get(inode, ""))
+    return [found[port] for port in sorted(found)]
+
+
+def _sockets(proc: Path) -> Iterator[tuple[str, int, str]]:
+    for table in ("net/tcp", "net/tcp6"):
+        try:
+            lines = (proc / table).read_text(encoding="ascii").splitlines()[1:]
+        except OSError:
+            continue  # No IPv6, or no network at all: nothing listens.
+        for line in lines:
+            words = line.split()
+            if words[3] == LISTEN:
+                address, _, port = words[1].partition(":")
+                yield decode(address), int(port, 16), words[9]
+
+
+def decode(address: str) -> str:
+    """An address of /proc/net/tcp: 32-bit words, each in this machine's byte order."""
+    raw = bytes.fromhex(address)
+    words = [raw[start : start + _WORD_BYTES] for start in range(0, len(raw), _WORD_BYTES)]
+    network = b"".join(socket.htonl(int.from_bytes(word, "big")).to_bytes(_WORD_BYTES, "big") for word in words)
+    parsed = ipaddress.ip_address(network)
+    mapped = parsed.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Address) else None
+    return str(mapped or parsed)
+
+
+def _reach(address: str) -> str:
+    return {"0.0.0.0": "127.0.0.1", "::": "127.0.0.1"}.get(address, address)
+
+
+def _owners(proc: Path) -> dict[str, str]:
+    """Process names by socket inode; only of processes whose descriptors this user may see."""
+    owners: dict[str, str] = {}
+    for process in proc.iterdir():
+        if not process.name.isdigit():
+            continue
+        try:
+            descriptors = list((process / "fd").iterdir())
+            name = (process / "comm").read_text(encoding="utf-8", errors="replace").strip()
+        except OSError:
+            continue  # Somebody else's, or it ended meanwhile.
+        owners |= {inode: name for descriptor in descriptors if (inode := _socket_inode(descriptor))}
+    return owners
+
+
+def _socket_inode(descriptor: Path) -> str:
+    try:
+        link = str(descriptor.readlink())
+    except OSError:
+        return ""  # Closed meanwhile, as the one that listed the folder always is.
+    return link[8:-1] if link.startswith("socket:[") else ""
