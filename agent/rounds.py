@@ -68,10 +68,12 @@ class Round:
         self._now_ns = now_ns
         self._finished = finished
         self._lock = threading.Lock()
+        self._next = 0  # turns before it have been taken
+        self._open = sum(not turn.is_settled for turn in self.turns)
 
     def work(self) -> None:
         """Take turns until none is left; tell once when the last one is settled."""
-        if self._is_over():  # every probe was still busy
+        if self.is_over():  # every probe was still busy
             self._finished(self)
             return
         while (turn := self._take()) is not None:
@@ -115,15 +117,13 @@ class Round:
 
     def is_over(self) -> bool:
         """Whether every turn is settled."""
-        with self._lock:
-            return self._is_over()
-
-    def _is_over(self) -> bool:
-        return all(turn.is_settled for turn in self.turns)
+        return self._open == 0
 
     def _take(self) -> Turn | None:
         with self._lock:
-            for turn in self.turns:
+            while self._next < len(self.turns):
+                turn = self.turns[self._next]
+                self._next += 1
                 if turn.stage is Stage.WAITING:
                     turn.stage = Stage.RUNNING
                     turn.slot.busy = True
@@ -139,10 +139,11 @@ class Round:
             turn.stage = Stage.SEEN if error is None else Stage.FAILED
             turn.observation, turn.error = observation, error
             turn.duration_ns = self._now_ns() - turn.started_ns
-            return self._is_over()
+            self._open -= 1
+            return self._open == 0
 
-    @staticmethod
-    def _time_out(turn: Turn, now_ns: int) -> None:
+    def _time_out(self, turn: Turn, now_ns: int) -> None:
+        self._open -= 1
         turn.duration_ns = now_ns - turn.started_ns if turn.started_ns else 0
         turn.stage = Stage.TIMED_OUT
 
