@@ -128,7 +128,7 @@ def describe(settings: Settings, *, wire_id: str) -> dict[str, Any]:
         "name": settings.name,
         "kind": settings.KIND,
         **common,
-        "options": msgspec.to_builtins(options),
+        "options": msgspec.json.decode(msgspec.json.encode(options)),
     }
 
 
@@ -193,7 +193,8 @@ def _listed(value: Any, struct: type[Settings], key: str) -> Any:
 def _explain(message: str, struct: type[msgspec.Struct], raw: Any, *, path: str) -> str:
     """A sentence about a value, from what msgspec says about it."""
     text, _, at = message.partition(_ROOT)
-    inside = at.rstrip("`").removeprefix("$").removeprefix("key in ")
+    is_key = at.startswith("key` in `")
+    inside = at.removeprefix("key` in `").rstrip("`").removeprefix("$")
     where = f"{path}{inside}" if path else inside.removeprefix(".")
     name = inside.rpartition(".")[2].partition("[")[0]
     if text.startswith("Object missing required field"):
@@ -201,6 +202,8 @@ def _explain(message: str, struct: type[msgspec.Struct], raw: Any, *, path: str)
     if text.startswith("Invalid enum value"):
         choices = {field.name: get_args(field.type) for field in msgspec.structs.fields(struct)}.get(name, ())
         return f"{where}: unknown: {_given(raw, inside)}; {accepted(choices)}"
+    if is_key:
+        return f"{where}: a name in it is not accepted: {text[0].lower()}{text[1:]}"
     if text.startswith("Expected `"):
         wanted = _wanted(text.split("`")[1], name)
         bound = text.partition("` ")[2] if "got" not in text else ""

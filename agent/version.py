@@ -1,0 +1,3 @@
+"""The agent's version, written out: asking the package's metadata would cost the agent megabytes."""
+
+VERSION = "0.1.0"
