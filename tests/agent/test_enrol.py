@@ -188,6 +188,29 @@ async def test_a_man_in_the_middle_gets_one_clear_error_and_no_token(
     assert (await come_in(stand, state)).agent_id  # The token is still good at the true collector.
 
 
+async def test_renewal_trusts_nobody_but_the_authority_of_the_enrolment(
+    stand: Stand, state: Path, tmp_path: Path
+) -> None:
+    first = await come_in(stand, state)
+    his = Authority(tmp_path / "his", clock=now_ms)
+    server = grpc.aio.server()
+    port = server.add_secure_port("127.0.0.1:0", server_credentials(his, mutual=False))
+    await server.start()
+    misled = replace(first, address=f"127.0.0.1:{port}")
+    with pytest.raises(EnrolError, match="could not prove to be the collector"):
+        await asyncio.to_thread(renew_when_due, misled, state, now_ms=first.not_after_ms - 1)
+    await server.stop(0)
+    assert load(state) == first
+
+
+@pytest.mark.skipif(not socket.has_ipv6 or not Path("/proc/net/if_inet6").exists(), reason="no IPv6 here")
+async def test_a_collector_is_reached_by_its_ipv6_address(stand: Stand, state: Path) -> None:
+    server, port = enrolment_server(stand.enroller, "[::1]:0")
+    await server.start()
+    assert await come_in(stand, state, address=f"[::1]:{port}")
+    await server.stop(0)
+
+
 async def test_a_collector_reached_by_a_name_that_it_does_not_have_is_not_trusted(stand: Stand, state: Path) -> None:
     server, port = enrolment_server(stand.enroller, "127.0.0.2:0")
     await server.start()

@@ -162,7 +162,7 @@ async def test_a_compressed_request_is_never_inflated(stand: Stand) -> None:
     ) as channel:
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await services.EnrolmentStub(channel).Enrol(wire.EnrolRequest(token="x" * 10_000_000), timeout=5)
-    assert refused.value.code() is not grpc.StatusCode.DEADLINE_EXCEEDED
+    assert "DecodeError" in refused.value.details()  # The parser was handed the compressed bytes.
 
 
 async def test_too_many_attempts_from_one_address_are_told_when_to_come_back(stand: Stand) -> None:
