@@ -74,12 +74,18 @@ class Part:
         """The probe's own columns, without those about the probe."""
         return self.columns.series
 
-    def values(self, turn: Turn) -> list[float]:
-        """The part of the row that this probe fills."""
-        seen = turn.observation
-        values = self.columns.absent() if seen is None else list(self.columns.place(seen.samples))
+    def values(self, turn: Turn) -> array[float]:
+        """The part of the row that this probe fills; samples that are no numbers make it a failed turn."""
+        values = None
+        if turn.observation is not None:
+            try:
+                values = array("d", self.columns.place(turn.observation.samples))
+            except (TypeError, ValueError) as error:
+                turn.fail(error)
+        if values is None:
+            values = array("d", self.columns.absent())
         if self.scrape_series:
-            values += (turn.duration_ns / NANOSECONDS, float(turn.stage is Stage.SEEN))
+            values.extend((turn.duration_ns / NANOSECONDS, float(turn.stage is Stage.SEEN)))
         return values
 
     def result(self, turn: Turn, moment: Moment) -> Result | None:

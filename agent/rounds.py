@@ -6,6 +6,7 @@ that hangs is left behind with its probe, which is skipped until it returns. Kno
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Sequence
 from enum import Enum, auto
@@ -14,6 +15,9 @@ from queue import SimpleQueue
 from agent.sample import Moment, Observation, Probe
 
 PATIENCE_NS = 50_000_000  # a probe that takes longer no longer makes others wait
+
+
+logger = logging.getLogger(__name__)
 
 
 class Stage(Enum):
@@ -50,6 +54,10 @@ class Turn:
         self.duration_ns = 0
         self.observation: Observation | None = None
         self.error: Exception | None = None
+
+    def fail(self, error: Exception) -> None:
+        """What was seen turned out to be no use."""
+        self.stage, self.error, self.observation = Stage.FAILED, error, None
 
     @property
     def is_settled(self) -> bool:
@@ -162,21 +170,28 @@ class Workers:
 
     def submit(self, task: Callable[[], None]) -> None:
         """Run it soon, in a thread of its own if all are taken."""
-        with self._lock:
-            spawn = self._idle == 0
-            if spawn:
-                self._count += 1
-            else:
-                self._idle -= 1
         self._tasks.put(task)
+        with self._lock:
+            spawn = self._idle <= 0
+            if not spawn:
+                self._idle -= 1
         if spawn:
+            self._spawn()
+
+    def _spawn(self) -> None:
+        self._count += 1
+        try:
             threading.Thread(target=self._work, name=f"worker-{self._count}", daemon=True).start()
+        except RuntimeError:  # the system gives no more threads: the task waits for the next worker that gets free
+            logger.warning("no_thread_for_probes workers=%d; is the limit of tasks too low?", self._count)
+            with self._lock:
+                self._idle -= 1
 
     def stop(self) -> None:
         """Let the waiting threads end; those that hang end with the program."""
         with self._lock:
             idle, self._idle = self._idle, 0
-        for _ in range(idle):
+        for _ in range(max(idle, 0)):
             self._tasks.put(None)
 
     def _work(self) -> None:

@@ -206,9 +206,9 @@ class Sampler:
 
     def _finish(self, group: Group, ended: Round) -> None:
         group.round = None
+        beat = group.row.beat(ended.moment, ended.turns)
         for part, turn in zip(group.row.parts, ended.turns, strict=True):
             self._judge(part, turn)
-        beat = group.row.beat(ended.moment, ended.turns)
         try:
             self._sink(beat)
         except Exception as error:  # a beat that cannot be kept must not end the beats

@@ -43,8 +43,9 @@ class Asker(Generic[Answer]):
 
     def _hand_over(self, walk: _Walk[Answer]) -> None:
         if self._helper is None:
-            self._helper = SimpleQueue()
-            threading.Thread(target=self._help, args=(self._helper,), name="asker", daemon=True).start()
+            inbox: SimpleQueue[_Walk[Answer] | None] = SimpleQueue()
+            threading.Thread(target=self._help, args=(inbox,), name="asker", daemon=True).start()
+            self._helper = inbox
         self._helper.put(walk)
 
     def _await(self, walk: _Walk[Answer]) -> list[str]:

@@ -183,6 +183,15 @@ def test_failed_probe_is_a_sample_too_and_keeps_its_columns():
     assert bench.counts() == {"probe_runs_total": 4, "probe_failures_total": 1}
 
 
+def test_probe_that_gives_no_numbers_fails_alone():
+    broken = Scripted("broken", Observation([Sample(gauge("broken"), "much")]))
+    bench = Bench(Scheduled(broken, 10), Scheduled(seeing("b", 3), 10))
+    (beat,) = bench.next_beats(1)
+    assert values(beat, SUCCESS) == {"broken": 0, "b": 1}
+    assert len(beat.columns) == len(beat.values)
+    assert bench.counts()["probe_failures_total"] == 1
+
+
 def test_failure_and_recovery_are_logged_once_each(caplog: pytest.LogCaptureFixture):
     caplog.set_level(logging.INFO, logger="agent.sampler")
     probe = seeing("a", 1)
