@@ -82,6 +82,19 @@ class Registrar:
         """Delete a record; see `Recorder.delete`."""
         await self._do(lambda c: self.recorder.delete(c, who, register, key, version=version, why=why))
 
+    async def judge(self, who: Who, register: str, data: Mapping[str, Any], *, key: str = "") -> None:
+        """Raise what creating (or with `key`, editing) would raise, and change nothing."""
+
+        def work(connection: Connection) -> None:
+            with connection.begin_nested() as nested:
+                if key:
+                    self.recorder.edit(connection, who, register, key, data)
+                else:
+                    self.recorder.create(connection, who, register, data)
+                nested.rollback()
+
+        await self.db.write(work)
+
     async def apply(
         self, who: Who, documents: Sequence[Mapping[str, Any]], *, dry_run: bool = False, why: str = ""
     ) -> Plan:

@@ -15,7 +15,7 @@ from collector.domain.errors import Conflict, InvalidInput, NotFound
 from collector.domain.registers import REGISTERS, named
 from collector.domain.registers.base import Record, Register
 from collector.domain.registers.compound import Ref, Refs
-from collector.domain.registers.document import KeyOf
+from collector.domain.registers.document import KeyOf, show_all
 from collector.domain.registers.fields import Field
 from collector.domain.registers.kinds import Boolean
 from collector.store.schema import link, register_tables
@@ -233,6 +233,13 @@ def lookup(connection: Connection, which: str | type[Record], records: Iterable[
         ids = [each for record in given for each in _ids(getattr(record, spec.name))]
         keys.setdefault(target, {}).update(keys_of(connection, target, ids))
     return lambda target, record_id: keys.get(target, {}).get(record_id, f"#{record_id}")
+
+
+def shown(connection: Connection, which: str | type[Record], records: Sequence[Any]) -> list[dict[str, Any]]:
+    """The records as REST and pages show them: references by key, secrets only as set or not."""
+    register = named(which)
+    key_of = lookup(connection, register.name, records)
+    return [show_all(register, record, key_of) for record in records]
 
 
 def _ids(value: Any) -> tuple[int, ...]:

@@ -5,7 +5,18 @@ To add a page: its file with `ROUTES`, its template, one line here.
 
 from __future__ import annotations
 
-from collector.edges.http import access, discovery, federate, health, preferences, static, styleguide
+from collector.edges.http import (
+    access,
+    discovery,
+    federate,
+    health,
+    openapi,
+    preferences,
+    register_api,
+    registers,
+    static,
+    styleguide,
+)
 from collector.edges.http.routing import Route
 
 ROUTES: tuple[Route, ...] = (
@@ -15,5 +26,8 @@ ROUTES: tuple[Route, ...] = (
     *federate.ROUTES,
     *discovery.ROUTES,
     *preferences.ROUTES,
+    *registers.ROUTES,
+    *register_api.ROUTES,
+    *openapi.ROUTES,
     *styleguide.ROUTES,
 )

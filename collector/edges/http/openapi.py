@@ -1,0 +1,258 @@
+"""OpenAPI 3.1 of the REST interface, from the routes and the registers' descriptions.
+
+A route under /api/v1 is in it as soon as it exists; the resources of a register are spelled out one by one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from aiohttp import web
+
+from collector.domain.registers import REGISTERS
+from collector.domain.registers.base import Register
+from collector.domain.registers.fields import CREATE
+from collector.edges.http import render
+from collector.edges.http.routing import Permission, Route
+
+API = "/api/v1"
+PATH = f"{API}/openapi.json"
+VERSION = "1"
+PARAMETER = re.compile(r"\{([a-z_]+)(?::([^{}]*))?\}")
+PROBLEM = {"$ref": "#/components/responses/Problem"}
+JSON = "application/json"
+YAML = "application/yaml"
+
+
+def document(routes: Iterable[Route]) -> dict[str, Any]:
+    """The whole interface as an OpenAPI 3.1 document."""
+    paths: dict[str, dict[str, Any]] = {}
+    for route in routes:
+        if route.path.startswith(API + "/") and route.path != PATH:
+            for path, register in _expanded(route.path):
+                paths.setdefault(path, {})[route.method.lower()] = _operation(route, path, register)
+    schemas = {"Change": _change()}
+    for register in REGISTERS.values():
+        schemas |= _schemas(register)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Sigap",
+            "version": VERSION,
+            "description": "Everything that the pages do. Times are Unix milliseconds, UTC; references are keys.",
+        },
+        "servers": [{"url": "/"}],
+        "security": [{"token": []}],
+        "paths": dict(sorted(paths.items())),
+        "components": {
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer", "description": "An API token."}},
+            "responses": {"Problem": {"description": "What failed and what to do next.", "content": _problem()}},
+            "schemas": schemas,
+        },
+    }
+
+
+def _expanded(path: str) -> Iterable[tuple[str, Register[Any] | None]]:
+    """The paths that a pattern stands for: one for each register where it has a place for its name."""
+    if "{register:" in path:
+        pattern = re.sub(r"\{register:[^{}]*\}", "{register}", path)
+        for name, register in REGISTERS.items():
+            yield PARAMETER.sub(r"{\1}", pattern.replace("{register}", name)), register
+    else:
+        yield PARAMETER.sub(r"{\1}", path), None
+
+
+def _operation(route: Route, path: str, register: Register[Any] | None) -> dict[str, Any]:
+    parameters: list[dict[str, Any]] = [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+        for name, _ in PARAMETER.findall(path)
+    ]
+    operation: dict[str, Any] = {
+        "summary": route.summary or str(getattr(route.handler, "__doc__", "") or "").split("\n")[0],
+        "operationId": _operation_id(route.method, path),
+        "tags": [register.name if register else path.removeprefix(API + "/").split("/")[0]],
+        "parameters": parameters,
+        "responses": {"200": {"description": "Done."}, "default": PROBLEM},
+    }
+    if route.permission is Permission.PUBLIC:
+        operation["security"] = []
+    if register is not None:
+        _describe(operation, route, path, register)
+    elif path in (f"{API}/apply", f"{API}/export"):
+        _documents(operation, path)
+    return operation
+
+
+def _operation_id(method: str, path: str) -> str:
+    words = re.findall(r"[A-Za-z0-9]+", path.removeprefix(API))
+    return "_".join([method.lower(), *words])
+
+
+def _describe(operation: dict[str, Any], route: Route, path: str, register: Register[Any]) -> None:
+    record = {"$ref": f"#/components/schemas/{_name(register)}"}
+    shape = path.removeprefix(f"{API}/{register.name}")
+    shown = {"description": "The record.", "content": {JSON: {"schema": record}}, "headers": _etag()}
+    change = {"$ref": f"#/components/schemas/{_name(register)}Change"}
+    answers: Mapping[tuple[str, str], tuple[str, dict[str, Any]]] = {
+        ("GET", ""): ("200", {"description": "One page.", "content": {JSON: {"schema": _items(record, total=True)}}}),
+        ("GET", ".csv"): ("200", {"description": "CSV.", "content": {"text/csv": {"schema": {"type": "string"}}}}),
+        ("POST", ""): ("201", {**shown, "description": "The record that was created."}),
+        ("GET", "/{key}"): ("200", shown),
+        ("PATCH", "/{key}"): ("200", shown),
+        ("DELETE", "/{key}"): ("204", {"description": "It is gone; its history stays."}),
+        ("GET", "/{key}/changes"): ("200", _listed({"$ref": "#/components/schemas/Change"})),
+        ("POST", "/{key}/transitions/{transition}"): ("200", shown),
+    }
+    if (route.method, shape) in answers:
+        status, answer = answers[route.method, shape]
+        operation["responses"] = {status: answer, "default": PROBLEM}
+    if (route.method, shape) == ("POST", ""):
+        schema = {"$ref": f"#/components/schemas/{_name(register)}New"}
+        operation["requestBody"] = _body(schema, register.example)
+    elif route.method == "PATCH":
+        operation["requestBody"] = _body(change)
+    elif shape.endswith("/transitions/{transition}"):
+        _find(operation, "transition")["schema"]["enum"] = [each.name for each in register.life.transitions]
+        operation["requestBody"] = {**_body(_step()), "required": False}
+    if route.method in ("PATCH", "DELETE") or shape.endswith("/transitions/{transition}"):
+        operation["parameters"].append(_parameter("If-Match", "The ETag that the change is based on.", where="header"))
+    if (route.method, shape) in (("GET", ""), ("GET", ".csv")):
+        operation["parameters"] += _filters(register, paged=shape == "")
+
+
+def _documents(operation: dict[str, Any], path: str) -> None:
+    text = {YAML: {"schema": {"type": "string"}}}
+    if path.endswith("/apply"):
+        operation["requestBody"] = {"required": True, "content": text}
+        operation["parameters"] += [
+            _parameter("dry_run", "Tell the difference and change nothing.", kind="boolean"),
+            _parameter("why", "The reason, where a document names none."),
+        ]
+    else:
+        operation["responses"]["200"] = {"description": "YAML documents.", "content": text}
+        operation["parameters"].append(_parameter("register", "Only this register; may be repeated."))
+
+
+def _find(operation: dict[str, Any], name: str) -> dict[str, Any]:
+    return next(each for each in operation["parameters"] if each["name"] == name)
+
+
+def _parameter(name: str, about: str, *, kind: str = "string", where: str = "query") -> dict[str, Any]:
+    return {"name": name, "in": where, "description": about, "schema": {"type": kind}}
+
+
+def _filters(register: Register[Any], *, paged: bool) -> list[dict[str, Any]]:
+    known = [_parameter("q", "Text to find, whatever the case."), _parameter("state", "Life-cycle state.")]
+    known += [_parameter(each.name, str(each.label)) for each in register.filtered]
+    known.append(_parameter("sort", "A field's name, or with - in front for descending order."))
+    if paged:
+        known.append(_parameter("limit", "How many at most (500).", kind="integer"))
+        known.append(_parameter("offset", "How many to leave out at the front.", kind="integer"))
+    return known
+
+
+def _body(schema: Mapping[str, Any], example: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    content: dict[str, Any] = {"schema": dict(schema)}
+    if example:
+        content["example"] = dict(example)
+    return {"required": True, "content": {JSON: content}}
+
+
+def _name(register: Register[Any]) -> str:
+    return register.entity.__name__
+
+
+def _schemas(register: Register[Any]) -> dict[str, Any]:
+    writable = {each.name: _property(each, writing=True) for each in register.writable}
+    shown = {each.name: _property(each, writing=False) for each in register.fields}
+    facts = {name: {"type": "integer", "readOnly": True} for name in ("id", "version", "created_ms", "changed_ms")}
+    state = {"type": "string", "enum": [each.name for each in register.life.states], "readOnly": True}
+    required = [each.name for each in register.writable if each.need == CREATE]
+    closed = {"type": "object", "additionalProperties": False}
+    why = {"why": {"type": "string", "description": "The reason, kept in the history."}}
+    version = {"version": {"type": "integer", "description": "What the change is based on, instead of If-Match."}}
+    changeable = {name: each for name, each in writable.items() if name != "key"}
+    return {
+        _name(register): {
+            "type": "object",
+            "description": str(register.about),
+            "properties": {**facts, **shown, "state": state},
+        },
+        f"{_name(register)}New": {**closed, "required": required, "properties": {**writable, **why}},
+        f"{_name(register)}Change": {**closed, "properties": {**changeable, **why, **version}},
+    }
+
+
+def _property(spec: Any, *, writing: bool) -> dict[str, Any]:
+    schema = dict(spec.kind.schema())
+    if spec.secret and not writing:
+        schema = {"type": "string", "enum": ["set", "not set"], "readOnly": True}
+    if spec.nullable or (writing and spec.need != CREATE):
+        schema = _nullable(schema)
+    unit = f" Unit: {spec.unit}." if spec.unit else ""
+    words = f"{spec.label}. {spec.help}".strip() + unit
+    more = f" {schema['description']}" if "description" in schema else ""
+    return {**schema, "description": words + more}
+
+
+def _nullable(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema that also takes null: "nothing", or in a change "the default"."""
+    kinds = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
+    made = {**schema, "type": [*kinds, "null"]}
+    if "enum" in schema:
+        made["enum"] = [*schema["enum"], None]
+    return made
+
+
+def _items(schema: Mapping[str, Any], *, total: bool) -> dict[str, Any]:
+    properties: dict[str, Any] = {"items": {"type": "array", "items": dict(schema)}}
+    if total:
+        properties["total"] = {"type": "integer"}
+    return {"type": "object", "required": list(properties), "properties": properties}
+
+
+def _listed(schema: Mapping[str, Any]) -> dict[str, Any]:
+    return {"description": "Newest first.", "content": {JSON: {"schema": _items(schema, total=False)}}}
+
+
+def _etag() -> dict[str, Any]:
+    return {"ETag": {"description": "The record's version.", "schema": {"type": "string"}}}
+
+
+def _step() -> dict[str, Any]:
+    return {"type": "object", "properties": {"why": {"type": "string"}, "version": {"type": "integer"}}}
+
+
+def _change() -> dict[str, Any]:
+    texts = {name: {"type": "string"} for name in ("who", "register", "record_key", "action", "why")}
+    numbers = {name: {"type": "integer"} for name in ("id", "at_ms", "record_id", "version")}
+    fields = {"before": {"type": "object"}, "after": {"type": "object"}}
+    return {"type": "object", "properties": {**numbers, **texts, **fields}}
+
+
+def _problem() -> dict[str, Any]:
+    fields = {"type": "object", "additionalProperties": {"type": "string"}}
+    error = {
+        "type": "object",
+        "properties": {
+            "status": {"type": "integer"},
+            "title": {"type": "string"},
+            "message": {"type": "string"},
+            "hint": {"type": "string"},
+            "fields": fields,
+        },
+    }
+    return {JSON: {"schema": {"type": "object", "properties": {"error": error}}}}
+
+
+async def show(request: web.Request) -> web.Response:
+    """This document."""
+    from collector.edges.http import ROUTES as everything  # The package imports us first.
+
+    del request
+    return web.Response(body=render.json_bytes(document(everything)), content_type=JSON)
+
+
+ROUTES: tuple[Route, ...] = (Route("GET", PATH, show, Permission.PUBLIC, "This document"),)

@@ -1,0 +1,173 @@
+"""Registers as pages and clients see them: descriptions of fields, and forms as data.
+
+No handler here: `registers` has the pages, `register_api` the REST resources.
+"""
+
+from __future__ import annotations
+
+import zoneinfo
+from collections.abc import Iterable, Mapping
+from functools import cache
+from typing import Any
+
+from aiohttp import web
+from multidict import MultiDictProxy
+from sqlalchemy import Connection
+
+from collector.domain.registers.base import Actor, Register
+from collector.domain.registers.compound import Ref, Refs, Secret
+from collector.domain.registers.fields import CREATE, Field
+from collector.domain.registers.kinds import Boolean, Enum, TimeZone
+from collector.domain.registers.lifecycle import LifeCycle
+from collector.domain.registers.words import Words
+from collector.edges.http.context import viewer_of
+from collector.store import registers as store
+
+CLEAR = "clear."
+"""In front of a secret's name: the box that empties it."""
+TONES: Mapping[str, str] = {"good": "up", "progress": "accent", "warn": "degraded", "muted": "unknown"}
+YES, NO = Words("Yes", "Ya"), Words("No", "Tidak")
+FORM_FACTS = frozenset({"csrf", "version", "why", "check"})
+"""What a form carries beside the fields."""
+
+
+def actor_of(request: web.Request) -> Actor:
+    """Who wants the change."""
+    viewer = viewer_of(request)
+    return Actor(viewer.name, viewer.role)
+
+
+def describe(register: Register[Any]) -> dict[str, Any]:
+    """A register for templates, JSON and clients."""
+    return {
+        "name": register.name,
+        "title": register.title,
+        "titles": register.titles,
+        "about": register.about,
+        "permission": register.permission,
+        "fields": [describe_field(register, each) for each in register.fields],
+        **_life(register.life),
+    }
+
+
+def _life(life: LifeCycle) -> dict[str, Any]:
+    return {
+        "states": {
+            state.name: {"label": state.label, "tone": TONES.get(state.tone, ""), "closed": state.closed}
+            for state in life.states
+        },
+        "transitions": [
+            {
+                "name": each.name,
+                "label": each.label,
+                "from": each.sources,
+                "to": each.target,
+                "permission": each.permission,
+                "asks_why": each.asks_why,
+            }
+            for each in life.transitions
+        ],
+    }
+
+
+def describe_field(register: Register[Any], spec: Field) -> dict[str, Any]:
+    """A field for templates, JSON and clients."""
+    gate = register.life.transition(spec.need)
+    return {
+        "name": spec.name,
+        "label": spec.label,
+        "help": spec.help,
+        "kind": type(spec.kind).__name__.lower(),
+        "widget": spec.kind.widget,
+        "unit": spec.unit,
+        "options": _options(spec),
+        "target": spec.kind.register if isinstance(spec.kind, Ref | Refs) else "",
+        "required": spec.need == CREATE,
+        "gate": gate.label if gate else "",
+        "writable": spec.writable,
+        "listed": spec.listed,
+        "filtered": spec.filtered,
+        "sortable": not isinstance(spec.kind, Refs | Secret),
+    }
+
+
+def _options(spec: Field) -> dict[str, Words]:
+    if isinstance(spec.kind, Enum):
+        return {option.value: option.label for option in spec.kind.options}
+    return {"true": YES, "false": NO} if isinstance(spec.kind, Boolean) else {}
+
+
+def from_form(register: Register[Any], form: MultiDictProxy[Any], *, editing: bool) -> dict[str, Any]:
+    """The fields that a form sent, as the registrar takes them.
+
+    A box that is not ticked is not sent, so what a form does not mention is off or empty – but a secret left empty
+    stays as it is, and the key of a record that exists is not the form's to change.
+    """
+    data: dict[str, Any] = {}
+    for each in register.writable:
+        if editing and each.name == "key":
+            continue
+        if isinstance(each.kind, Boolean):
+            data[each.name] = each.name in form
+        elif isinstance(each.kind, Refs):
+            data[each.name] = [str(value) for value in form.getall(each.name, []) if value]
+        elif isinstance(each.kind, Secret):
+            if form.get(CLEAR + each.name):
+                data[each.name] = None
+            elif form.get(each.name):
+                data[each.name] = str(form[each.name])
+        else:
+            data[each.name] = str(form.get(each.name, ""))
+    return data
+
+
+def filled(register: Register[Any], record: Any, shown: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What a fresh form holds: of a record, or the defaults of a new one."""
+    values: dict[str, Any] = {}
+    for each in register.writable:
+        value = getattr(record, each.name) if record is not None else each.default
+        if isinstance(each.kind, Ref | Refs):
+            values[each.name] = shown[each.name] if shown else ([] if isinstance(each.kind, Refs) else "")
+        elif isinstance(each.kind, Boolean):
+            values[each.name] = bool(value)
+        else:
+            values[each.name] = each.kind.form(value)
+    return values
+
+
+def as_typed(register: Register[Any], form: MultiDictProxy[Any]) -> dict[str, Any]:
+    """What the person had typed, to be shown again after a refusal."""
+    typed: dict[str, Any] = {}
+    for each in register.writable:
+        if isinstance(each.kind, Boolean):
+            typed[each.name] = each.name in form
+        elif isinstance(each.kind, Refs):
+            typed[each.name] = [str(value) for value in form.getall(each.name, [])]
+        else:
+            typed[each.name] = str(form.get(each.name, ""))
+    return typed
+
+
+def choices(connection: Connection, register: Register[Any], record: Any = None) -> dict[str, list[tuple[str, str]]]:
+    """What each field of references may refer to, as (key, text); what a record refers to already is always there."""
+    offered: dict[str, list[tuple[str, str]]] = {}
+    for spec, target in register.references:
+        names = dict(store.names_of(connection, target))
+        if record is not None:
+            key_of = store.lookup(connection, register.name, (record,))
+            value = getattr(record, spec.name)
+            ids: Iterable[int] = value if isinstance(value, tuple) else (value,) if value else ()
+            names = {key_of(target, each): "" for each in ids} | names
+        offered[spec.name] = [(key, f"{key} – {name}" if name and name != key else key) for key, name in names.items()]
+    return offered
+
+
+@cache
+def time_zones() -> tuple[str, ...]:
+    """Every IANA name, for a form to offer."""
+    return tuple(sorted(zoneinfo.available_timezones()))
+
+
+def has_time_zone(register: Register[Any]) -> bool:
+    """Whether the form needs them."""
+    return any(isinstance(each.kind, TimeZone) for each in register.writable)
