@@ -21,8 +21,20 @@ KINDS = choices(
     file=("File age and size", "Umur dan ukuran berkas"),
     ping=("Ping", "Ping"),
 )
-TARGET_OPTION: Mapping[str, str] = {"http": "url", "tcp": "address", "tls": "address"}
-"""The option that says what a check of a kind looks at; the agent refuses the check without it."""
+CENTRAL_OPTIONS: Mapping[str, tuple[str, ...]] = {
+    "dns": ("query", "record", "server", "expect", "code"),
+    "http": (
+        "url", "method", "headers", "body", "status", "contains", "lacks", "redirects",
+        "certificate_degraded_days", "certificate_down_days", "address_family",
+    ),
+    "tcp": ("address", "send", "expect"),
+    "tls": ("address", "server_name", "certificate_degraded_days", "certificate_down_days"),
+}  # fmt: skip
+"""What a check defined here may be and say: the first option of a kind is what it looks at. An agent refuses all else,
+whatever a collector says: other kinds and options look into the host and are for the agent's own file."""
+CENTRAL_INTERVAL_SECONDS = 10.0
+CENTRAL_KEY_CHARACTERS = 64
+COMMON_OPTIONS = ("retry_interval_seconds",)
 RETRY_PAUSE_SECONDS = 1.0
 """How long an agent waits between two attempts unless the options say otherwise."""
 
@@ -97,17 +109,38 @@ class Check(Record):
     )
 
 
-def target_is_given(check: Check) -> Mapping[str, Words]:
-    """A central check says what it looks at."""
-    name = TARGET_OPTION.get(check.kind)
-    if check.origin == AGENT or name is None or check.options.get(name):
+def an_agent_would_take_it(check: Check) -> Mapping[str, Words]:
+    """A check defined here is one that an agent accepts from a collector."""
+    if check.origin == AGENT:
         return {}
-    return {
-        "options": Words(
-            f"'{name}' is required for a check of kind {check.kind}",
-            f"'{name}' wajib diisi untuk pemeriksaan jenis {check.kind}",
+    known = CENTRAL_OPTIONS.get(check.kind)
+    if known is None:
+        names = ", ".join(CENTRAL_OPTIONS)
+        return {
+            "kind": Words(
+                f"must be {names}; others belong in the agent's file",
+                f"harus {names}; jenis lain ditulis di berkas agen",
+            )
+        }
+    problems: dict[str, Words] = {}
+    unknown = sorted(check.options.keys() - {*known, *COMMON_OPTIONS})
+    if not check.options.get(known[0]):
+        problems["options"] = Words(
+            f"'{known[0]}' is required: what to look at", f"'{known[0]}' wajib diisi: yang diperiksa"
         )
-    }
+    elif unknown:
+        accepted = ", ".join((*known, *COMMON_OPTIONS))
+        problems["options"] = Words(
+            f"'{unknown[0]}' is unknown; accepted: {accepted}",
+            f"'{unknown[0]}' tidak dikenal; yang diterima: {accepted}",
+        )
+    if check.interval_seconds < CENTRAL_INTERVAL_SECONDS:
+        least = f"{CENTRAL_INTERVAL_SECONDS:g}"
+        problems["interval_seconds"] = Words(f"must be at least {least} s", f"paling sedikit {least} d")
+    if len(check.key) > CENTRAL_KEY_CHARACTERS:
+        most = CENTRAL_KEY_CHARACTERS
+        problems["key"] = Words(f"must be at most {most} characters", f"paling banyak {most} karakter")
+    return problems
 
 
 def attempts_fit_the_interval(check: Check) -> Mapping[str, Words]:
@@ -145,7 +178,7 @@ REGISTER = Register(
             REACTIVATE,
         ),
     ),
-    rules=(target_is_given, attempts_fit_the_interval),
+    rules=(an_agent_would_take_it, attempts_fit_the_interval),
     example={
         "key": "shop.http",
         "name": "Shop answers",

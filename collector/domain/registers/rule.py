@@ -5,22 +5,27 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from collector.domain.measure import MEASURES
 from collector.domain.registers import fields as field
 from collector.domain.registers.base import Record, Register
 from collector.domain.registers.lifecycle import IN_USE_OR_RETIRED
-from collector.domain.registers.words import SEVERITIES, Words, choices
+from collector.domain.registers.words import SEVERITIES, Option, Words, choices
 
-MEASURES = choices(
+# Named here rather than where they are computed: what people call them is the register's business.
+LABELS = choices(
     filesystem_used_ratio=("Filesystem used (ratio)", "Filesystem terpakai (rasio)"),
     memory_used_ratio=("Memory used (ratio)", "Memori terpakai (rasio)"),
     memory_pressure_ratio=("Memory pressure (ratio)", "Tekanan memori (rasio)"),
     swap_used_ratio=("Swap used (ratio)", "Swap terpakai (rasio)"),
     cpu_busy_ratio=("CPU busy (ratio)", "CPU sibuk (rasio)"),
     load_per_cpu=("Load per CPU", "Beban per CPU"),
-    clock_skew_seconds=("Clock skew (s)", "Selisih jam (d)"),
+    clock_skew_seconds=("Clock skew (seconds)", "Selisih jam (detik)"),
     certificate_days_left=("Certificate days left", "Sisa hari sertifikat"),
-    agent_silent_seconds=("Agent silent (s)", "Agen diam (d)"),
-    check_state=("Check state", "Status pemeriksaan"),
+    agent_silent_seconds=("Agent silent (seconds)", "Agen diam (detik)"),
+    check_state=("Check state (1 up, 2 degraded, 3 down)", "Status pemeriksaan (1 hidup, 2 terganggu, 3 mati)"),
+)
+OPTIONS = tuple(
+    next((option for option in LABELS if option.value == name), Option(name, Words(name))) for name in MEASURES
 )
 
 
@@ -28,7 +33,7 @@ MEASURES = choices(
 class Rule(Record):
     """Fires when `measure` compares to `level` for `for_seconds`; ends when it no longer compares to `clear_level`."""
 
-    measure: str = field.one_of("Measure", "Ukuran", MEASURES, need=field.CREATE, listed=True, filtered=True)
+    measure: str = field.one_of("Measure", "Ukuran", OPTIONS, need=field.CREATE, listed=True, filtered=True)
     selector: Mapping[str, str] = field.pairs(
         "Only where",
         "Hanya bila",
