@@ -142,6 +142,11 @@ class Config:
     state_directory: Path
     host_name: str
 
+    @property
+    def accepts_checks(self) -> bool:
+        """Whether checks defined by the collector may run here."""
+        return self.file.central_checks == "allow"
+
     def shown(self) -> dict[str, Any]:
         """Every value in effect, without secrets, ready for JSON."""
         values: dict[str, Any] = msgspec.to_builtins(self.file)
