@@ -138,8 +138,10 @@ def describe(turn: Turn) -> str:
             return ""
         case Stage.SKIPPED:
             return "its previous run has not ended yet"
+        case Stage.TIMED_OUT if turn.duration_ns:
+            return f"gave no result within {min(turn.duration_ns, turn.slot.timeout_ns) / NANOSECONDS:.3g} s"
         case Stage.TIMED_OUT:
-            return f"gave no result within {turn.slot.timeout_ns / NANOSECONDS:g} s"
+            return "was not reached before the next beat"
         case _ if isinstance(turn.error, NoData):
             return f"nothing to see here: {turn.error}"
         case _:

@@ -268,6 +268,21 @@ def test_round_longer_than_its_interval_is_closed_by_the_next_beat():
     bench.clock.pass_seconds(20)
     bench.until(lambda: len(bench.beats) == 2)
     assert bench.counts()["probe_timeouts_total"] == 1
+    assert bench.sampler._groups[0].row.parts[0].trouble == "its previous run has not ended yet"
+    stuck.gate.set()
+
+
+def test_probe_nobody_got_to_before_the_next_beat_says_so(caplog: pytest.LogCaptureFixture):
+    stuck, late = seeing("stuck", 1), seeing("late", 2)
+    stuck.gate.clear()
+    bench = Bench(Scheduled(stuck, 10, 60), Scheduled(late, 10, 60))
+    bench.clock.pass_seconds(1)
+    bench.until(stuck.entered.is_set)
+    group = bench.sampler._groups[0]
+    group.round.close()
+    bench.sampler._finish(group, group.round)
+    assert group.row.parts[1].trouble == "was not reached before the next beat"
+    assert "reason='was not reached before the next beat'" in caplog.text
     stuck.gate.set()
 
 
