@@ -26,6 +26,8 @@ OWN_KEYS = frozenset({"register", "state", "why"})
 """What a document says about itself rather than about a field."""
 
 Document = Mapping[str, Any]
+_Named = tuple[str, Register[Any], Document]
+"""A document with its path (`host/web-1`) and its register."""
 
 
 class Step(NamedTuple):
@@ -145,10 +147,10 @@ def apply(
     return Plan(tuple(steps)), changes
 
 
-def _sorted(documents: Sequence[Document], problems: dict[str, str]) -> list[tuple[str, Register[Any], Document]]:
+def _sorted(documents: Sequence[Document], problems: dict[str, str]) -> list[_Named]:
     """The documents with their paths, in an order in which what is referred to comes first."""
     order = {register.name: place for place, register in enumerate(_in_order(NAMES))}
-    found: list[tuple[str, Register[Any], Document]] = []
+    found: list[_Named] = []
     seen: set[str] = set()
     for position, document in enumerate(documents, start=1):
         name, key = document.get("register"), document.get("key")
@@ -164,7 +166,29 @@ def _sorted(documents: Sequence[Document], problems: dict[str, str]) -> list[tup
         else:
             seen.add(path)
             found.append((path, REGISTERS[name], document))
-    return sorted(found, key=lambda each: order[each[1].name])
+    return _referred_first(sorted(found, key=lambda each: order[each[1].name]))
+
+
+def _referred_first(documents: Sequence[_Named]) -> list[_Named]:
+    """Also within a register, what is referred to comes first; a circle is left as it was given."""
+    by_path = {each[0]: each for each in documents}
+    ordered: dict[str, _Named] = {}
+    visiting: set[str] = set()
+
+    def visit(path: str) -> None:
+        if path in visiting or path not in by_path:
+            return
+        visiting.add(path)
+        _, register, document = by_path[path]
+        for spec, target in register.references:
+            value = document.get(spec.name)
+            for key in value if isinstance(value, list) else [value]:
+                visit(f"{target}/{key}")
+        ordered[path] = by_path[path]
+
+    for path in by_path:
+        visit(path)
+    return list(ordered.values())
 
 
 def _in_order(names: Sequence[str]) -> list[Register[Any]]:
