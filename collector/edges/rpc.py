@@ -1,0 +1,327 @@
+"""The agents' port: mutual TLS, one long stream per agent, gRPC health.
+
+Frames in, flow, frames out. Identity comes from the certificate that gRPC verified; what is allowed is decided by
+`flows.ingest` in every transaction. Each way of being turned away has one code, told in a last frame and in the status.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Any
+
+import grpc
+import grpc.aio
+from google.protobuf.message import DecodeError
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+
+from collector import protocol
+from collector.domain import trust
+from collector.domain.errors import CollectorError, Forbidden, StoreError, Unauthenticated
+from collector.edges import grpc_errors, wire
+from collector.edges.identity import Peer, identify, server_credentials
+from collector.edges.wire import CentralCheck
+from collector.flows.authority import Authority
+from collector.flows.ingest import Ingest
+from collector.flows.session import Session
+from collector.protocol import Refuse, Reply
+from protos.telemetry.v1 import telemetry_pb2 as pb
+
+LOG = logging.getLogger(__name__)
+
+SERVICE = "sigap.telemetry.v1.Telemetry"
+FRAME_BYTES_MAX = 1024 * 1024
+SLACK_BYTES = 64 * 1024
+"""gRPC turns away what is larger than a frame by this much; up to there we can say what is wrong."""
+SWEEP_SECONDS = 2.0
+HELLO_SECONDS = 10.0
+WINDOW_BATCHES, WINDOW_BYTES, BACKFILL_WINDOW = 8, 1024 * 1024, 32
+BACKFILL_PER_SECOND = 200.0
+
+OPTIONS = (
+    ("grpc.max_receive_message_length", FRAME_BYTES_MAX + SLACK_BYTES),
+    # C-core compares the limit above with the compressed size and then inflates without one: so no inflating.
+    ("grpc.per_message_decompression", 0),
+    ("grpc.max_metadata_size", 8 * 1024),
+    ("grpc.max_concurrent_streams", 4),
+    ("grpc.server_handshake_timeout_ms", 10_000),
+    ("grpc.keepalive_time_ms", 120_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 30_000),
+    ("grpc.http2.max_ping_strikes", 2),
+    ("grpc.max_connection_age_ms", 6 * 3600 * 1000),  # gRPC itself adds 10 % of jitter
+    ("grpc.max_connection_age_grace_ms", 60_000),
+    ("grpc.so_reuseport", 0),
+)
+
+STATUS: dict[str, grpc.StatusCode] = {
+    **{refusal.value: grpc.StatusCode.UNAUTHENTICATED for refusal in trust.Refusal},
+    "agent_mismatch": grpc.StatusCode.UNAUTHENTICATED,
+    "fenced": grpc.StatusCode.ABORTED,
+    "protocol_version": grpc.StatusCode.FAILED_PRECONDITION,
+    "malformed": grpc.StatusCode.INVALID_ARGUMENT,
+    "too_large": grpc.StatusCode.INVALID_ARGUMENT,
+    "too_many_lanes": grpc.StatusCode.RESOURCE_EXHAUSTED,
+    "unavailable": grpc.StatusCode.UNAVAILABLE,
+}
+"""Every code of a refusal, with its gRPC status."""
+
+RETRY_LONG_MS = 15 * 60 * 1000
+RETRY_SHORT_MS = 5000
+
+Checks = Callable[[int], Awaitable[Sequence[CentralCheck]]]
+"""The checks that were defined here for the agent of a host."""
+
+
+class Telemetry:
+    """The service that agents deliver to."""
+
+    def __init__(self, ingest: Ingest, *, checks: Checks | None = None) -> None:
+        self._ingest, self._checks = ingest, checks
+        self._streams: set[_Stream] = set()
+        self._sweeper: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to look for agents that were revoked while they were idle."""
+        self._sweeper = asyncio.create_task(self._sweep(), name="rpc-sweep")
+
+    async def stop(self) -> None:
+        """Stop looking."""
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+            await asyncio.gather(self._sweeper, return_exceptions=True)
+
+    async def refresh_checks(self, host_id: int) -> None:
+        """Tell the agents of a host which checks they are to run from now on."""
+        for stream in list(self._streams):
+            if stream.session is not None and stream.session.host_id == host_id:
+                await stream.offer_checks()
+
+    async def deliver(self, requests: AsyncIterator[bytes], context: Any) -> None:
+        """The stream of one agent, from its hello to its end."""
+        try:
+            peer = identify(context.auth_context())
+        except Unauthenticated as error:
+            self._ingest.metrics.agent_refused.labels(trust.Refusal.NO_IDENTITY.value).inc()
+            await grpc_errors.refuse(context, error)
+        stream = _Stream(self._ingest, peer, context, self._checks)
+        self._streams.add(stream)
+        try:
+            refusal = await stream.run(requests)
+        finally:
+            self._streams.discard(stream)
+        if refusal is not None:
+            await context.abort(STATUS[refusal.code], refusal.message)
+
+    def handler(self) -> Any:
+        """The service for a gRPC server; frames stay bytes until they are looked at."""
+        method = grpc.stream_stream_rpc_method_handler(self.deliver)
+        return grpc.method_handlers_generic_handler(SERVICE, {"Deliver": method})
+
+    async def _sweep(self) -> None:
+        failing = False
+        while True:
+            await asyncio.sleep(SWEEP_SECONDS)
+            try:
+                await self._ingest.sweep()
+                failing = False
+            except CollectorError as error:
+                if not failing:
+                    LOG.error("rpc sweep failed error=%s", error.message)
+                failing = True
+
+
+class _Refused(Exception):
+    def __init__(self, code: str, message: str, *, retry_after_ms: int = 0) -> None:
+        super().__init__(message)
+        self.refusal = Refuse(code, message, retry_after_ms)
+
+
+class _Stream:
+    """One call: reads frames, hands events to ingest, writes what it is told to."""
+
+    def __init__(self, ingest: Ingest, peer: Peer, context: Any, checks: Checks | None) -> None:
+        self.session: Session | None = None
+        self._ingest, self._peer, self._context, self._checks = ingest, peer, context, checks
+        self._outbox: asyncio.Queue[bytes | Refuse] = asyncio.Queue()
+        self._goodbye = ""
+        self._accepts_checks = False
+        self._checks_version = 0
+
+    async def run(self, requests: AsyncIterator[bytes]) -> Refuse | None:
+        """Serve the stream; returns why the agent was turned away, None when it left by itself."""
+        reading = asyncio.create_task(self._read(requests))
+        writing = asyncio.create_task(self._write())
+        try:
+            await asyncio.wait((reading, writing), return_when=asyncio.FIRST_COMPLETED)
+            if reading.done() and (refusal := reading.result()) is not None:
+                self._outbox.put_nowait(refusal)
+                return await writing
+            return writing.result() if writing.done() else None
+        finally:
+            for task in (reading, writing):
+                task.cancel()
+            await asyncio.gather(reading, writing, return_exceptions=True)
+            if self.session is not None:
+                with contextlib.suppress(StoreError):
+                    await self._ingest.close(self.session, goodbye=self._goodbye)
+
+    async def offer_checks(self) -> None:
+        """Send the checks defined here, if this agent takes any."""
+        if self._checks is not None and self.session is not None and self._accepts_checks:
+            self._checks_version += 1
+            checks = await self._checks(self.session.host_id)
+            self._outbox.put_nowait(wire.checks_frame(checks, version=self._checks_version))
+
+    async def _read(self, requests: AsyncIterator[bytes]) -> Refuse | None:
+        try:
+            async with asyncio.timeout(HELLO_SECONDS):
+                first = await anext(requests, None)
+            if first is None:
+                return None
+            session = self.session = await self._greet(first)
+            await self.offer_checks()
+            async for raw in requests:
+                frame = _parsed(raw)
+                await _TAKE[frame.WhichOneof("frame")](self, session, frame)
+        except _Refused as error:
+            self._ingest.metrics.agent_refused.labels(error.refusal.code).inc()
+            LOG.warning("agent refused agent=%s code=%s", self._peer.agent_id, error.refusal.code)
+            return error.refusal
+        except TimeoutError:
+            return Refuse("malformed", f"No hello within {HELLO_SECONDS:.0f} s.")
+        return None
+
+    async def _greet(self, raw: bytes) -> Session:
+        frame = _parsed(raw)
+        if frame.WhichOneof("frame") != "hello":
+            raise _Refused("malformed", "The first frame must be a hello.")
+        hello, now_ms = frame.hello, self._ingest.clock()
+        if not hello.protocol_min <= protocol.PROTOCOL_VERSION <= hello.protocol_max:
+            own, theirs = protocol.PROTOCOL_VERSION, f"{hello.protocol_min} to {hello.protocol_max}"
+            words = f"The collector speaks protocol {own}, the agent {theirs}. Update the older of the two."
+            raise _Refused("protocol_version", words, retry_after_ms=RETRY_LONG_MS)
+        if hello.agent_id != self._peer.agent_id:
+            words = "The hello names another agent than the certificate. Enrol this host again."
+            raise _Refused("agent_mismatch", words, retry_after_ms=RETRY_LONG_MS)
+        greeting = wire.greeting(hello, now_ms=now_ms)
+        self._accepts_checks = greeting.accepts_checks
+        try:
+            session = await self._ingest.open(self._peer.agent_id, self._peer.fingerprint, greeting, reply=self._reply)
+        except Unauthenticated as error:
+            raise _Refused(_code_of(error), error.message, retry_after_ms=RETRY_LONG_MS) from error
+        except Forbidden as error:
+            raise _Refused("fenced", error.message) from error
+        except StoreError as error:
+            LOG.error("agent not admitted agent=%s error=%s", self._peer.agent_id, error.message)
+            words = grpc_errors.UNAVAILABLE_WORDS
+            raise _Refused("unavailable", words, retry_after_ms=RETRY_SHORT_MS) from error
+        limits = pb.Limits(
+            window_batches=WINDOW_BATCHES,
+            window_bytes=WINDOW_BYTES,
+            max_frame_bytes=FRAME_BYTES_MAX,
+            backfill_batches_per_second=BACKFILL_PER_SECOND,
+            backfill_window_batches=BACKFILL_WINDOW,
+        )
+        welcome = wire.welcome_frame(session.number, session.ledger.lanes, now_ms=now_ms, limits=limits)
+        self._outbox.put_nowait(welcome)
+        return session
+
+    def _reply(self, replies: Sequence[Reply]) -> None:
+        for reply in replies:
+            self._outbox.put_nowait(reply if isinstance(reply, Refuse) else wire.reply_frame(reply))
+
+    async def _write(self) -> Refuse:
+        while True:
+            frame = await self._outbox.get()
+            if isinstance(frame, Refuse):
+                if frame.code == "fenced" and self.session is not None:
+                    fenced = pb.CollectorFrame(fenced=pb.Fenced(session=self.session.number))
+                    await self._context.write(fenced.SerializeToString())
+                else:
+                    await self._context.write(wire.reply_frame(frame))
+                return frame
+            await self._context.write(frame)
+
+    # ── one frame ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _batch(self, session: Session, frame: pb.AgentFrame) -> None:
+        event = wire.batch(frame.batch, row_bytes=self._row_bytes, now_ms=self._ingest.clock())
+        await self._ingest.submit(session, event)
+
+    def _row_bytes(self, layout_id: int) -> int | str:
+        session, layout = self.session, self._ingest.layouts.get(layout_id)
+        assert session is not None
+        if layout is not None and layout_id in session.layouts:
+            return layout.row_bytes
+        return session.unusable.get(layout_id, "a row's layout was not declared on this stream")
+
+    async def _gap(self, session: Session, frame: pb.AgentFrame) -> None:
+        await self._ingest.submit(session, wire.gap(frame.gap))
+
+    async def _lane_end(self, session: Session, frame: pb.AgentFrame) -> None:
+        await self._ingest.submit(session, wire.lane_end(frame.lane_end))
+
+    async def _layout(self, session: Session, frame: pb.AgentFrame) -> None:
+        await self._ingest.declare(session, wire.signed(frame.layout.id), frame.layout.layout)
+
+    async def _ping(self, session: Session, frame: pb.AgentFrame) -> None:
+        now_ms = self._ingest.clock()
+        session.clock_offset_ms = float(frame.ping.wall_ms - now_ms)
+        self._outbox.put_nowait(wire.pong_frame(frame.ping, now_ms=now_ms))
+
+    async def _say_goodbye(self, session: Session, frame: pb.AgentFrame) -> None:
+        del session
+        reason = frame.goodbye.reason
+        known = pb.Goodbye.Reason.values()
+        self._goodbye = (pb.Goodbye.Reason.Name(reason) if reason in known else "STOP").lower()
+
+    async def _unexpected(self, session: Session, frame: pb.AgentFrame) -> None:
+        del session
+        raise _Refused("malformed", f"A frame of kind {frame.WhichOneof('frame')} has no place here.")
+
+
+_TAKE: dict[str | None, Callable[[_Stream, Session, pb.AgentFrame], Awaitable[None]]] = {
+    "batch": _Stream._batch,
+    "gap": _Stream._gap,
+    "lane_end": _Stream._lane_end,
+    "layout": _Stream._layout,
+    "ping": _Stream._ping,
+    "goodbye": _Stream._say_goodbye,
+    "hello": _Stream._unexpected,
+    None: _Stream._unexpected,
+}
+
+
+def _parsed(raw: bytes) -> pb.AgentFrame:
+    if len(raw) > FRAME_BYTES_MAX:
+        raise _Refused("too_large", f"A frame has {len(raw)} bytes; {FRAME_BYTES_MAX} are allowed.")
+    try:
+        return pb.AgentFrame.FromString(raw)
+    except DecodeError as error:
+        raise _Refused("malformed", "A frame is no protobuf message of this protocol.") from error
+
+
+def _code_of(error: Unauthenticated) -> str:
+    words = {text: refusal for refusal, text in trust.REFUSAL_WORDS.items()}
+    return words.get(error.message, trust.Refusal.NOT_LISTED).value
+
+
+async def telemetry_server(telemetry: Telemetry, authority: Authority, address: str) -> tuple[Any, int]:
+    """The agents' port, not started: the server and the port that it is bound to.
+
+    Raises:
+        OSError: The address is taken or not this host's.
+    """
+    server = grpc.aio.server(options=OPTIONS, compression=grpc.Compression.NoCompression)
+    server.add_generic_rpc_handlers((telemetry.handler(),))
+    healthy = health.aio.HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(healthy, server)
+    await healthy.set(SERVICE, health_pb2.HealthCheckResponse.SERVING)
+    try:
+        port = server.add_secure_port(address, server_credentials(authority, mutual=True))
+    except RuntimeError as error:
+        raise OSError(f"Agents' port cannot listen on {address}: {error}") from error
+    return server, port

@@ -1,0 +1,357 @@
+"""Takes what agents deliver: one commit for all of them, then the acknowledgements.
+
+Batches of every stream that arrive within the linger share one transaction, in which the certificate and the session
+are checked once more, `protocol` judges each event, and every sink writes what it needs. Only after that transaction is
+on disk does memory change and does an agent hear of it. Does not know gRPC or protobuf.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from sqlalchemy import Connection
+
+from collector import protocol
+from collector.domain.errors import CollectorError, Forbidden, InvalidInput, StoreBroken
+from collector.domain.sample import Accepted
+from collector.flows.enrol import admit
+from collector.flows.session import FENCED, FENCED_WORDS, Content, Journal, Session, Sink, accepted, refusal_of
+from collector.metrics import Metrics
+from collector.protocol import Batch, Event, Gap, Ledger, Quarantine, Refuse, Reply, Seal, Store
+from collector.store import lanes
+from collector.store.database import Database
+from collector.store.lanes import Greeting, Seen
+from collector.store.series.layouts import Layouts
+
+__all__ = ["Content", "Ingest", "Journal", "Session", "Sink"]
+
+LOG = logging.getLogger(__name__)
+
+LINGER_SECONDS = 0.03
+"""How long the first batch of a group waits for others: they share its sync, and the agent loses 30 ms."""
+GROUP_EVENTS = 2000
+PENDING_EVENTS = 64
+"""Events of one stream that wait for a commit before the stream is not read any further."""
+RETRY_MS = 5000
+SEEN_EVERY_MS = 5000
+LAYOUTS_PER_SESSION = 512
+
+
+@dataclass(slots=True)
+class _Verdict:
+    """What one transaction decided for one session."""
+
+    draft: protocol.Draft | None
+    effects: list[protocol.Effect]
+    refusal: Refuse | None = None
+
+
+class _Written(NamedTuple):
+    verdicts: dict[Session, _Verdict]
+    after: list[Callable[[], None]]
+    failed: list[str]
+    accepted: list[Accepted]
+
+
+class Ingest:
+    """The one way in for measurements."""
+
+    def __init__(
+        self,
+        db: Database,
+        *,
+        layouts: Layouts,
+        journal: Journal,
+        sinks: Iterable[Sink] = (),
+        clock: Callable[[], int],
+        metrics: Metrics | None = None,
+        linger_seconds: float = LINGER_SECONDS,
+        on_broken: Callable[[StoreBroken], None] = lambda error: LOG.critical("store broken error=%s", error.message),
+    ) -> None:
+        self.layouts = layouts
+        self.metrics = metrics or Metrics()
+        self.clock = clock
+        self._db, self._journal, self._sinks = db, journal, tuple(sinks)
+        self._linger_seconds, self._on_broken = linger_seconds, on_broken
+        self._sessions: dict[str, Session] = {}
+        self._queue: list[tuple[Session, Event]] = []
+        self._arrived = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._one_commit = asyncio.Lock()
+        self._failing = ""
+        self._failing_sinks: set[str] = set()
+
+    # ── streams ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def open(
+        self,
+        agent_id: str,
+        fingerprint: str,
+        greeting: Greeting,
+        *,
+        reply: Callable[[Sequence[Reply]], None],
+    ) -> Session:
+        """Admit a stream; every older one of the same agent is fenced.
+
+        Raises:
+            Unauthenticated: the certificate is not on the list, revoked, or another agent's.
+            StoreError: the database does not answer.
+        """
+        now_ms = self.clock()
+
+        def work(connection: Connection) -> tuple[int, int, dict[bytes, protocol.Lane]]:
+            credential = admit(connection, agent_id, fingerprint, now_ms)
+            return credential.host_id, *lanes.open_session(connection, agent_id, greeting, now_ms)
+
+        host_id, number, known = await self._db.write(work)
+        session = Session(agent_id, host_id, fingerprint, number, Ledger(known), reply)
+        session.clock_offset_ms = greeting.clock_offset_ms
+        session.room.set()
+        older = self._sessions.get(agent_id)
+        if older is not None and older.number > number:
+            raise Forbidden(FENCED_WORDS)
+        self._sessions[agent_id] = session
+        if older is not None:
+            self._end(older, Refuse(FENCED, FENCED_WORDS))
+        self.metrics.agent_streams.set(len(self._sessions))
+        LOG.info("agent connected agent=%s session=%d lanes=%d", agent_id, number, len(known))
+        return session
+
+    async def declare(self, session: Session, layout_id: int, body: bytes) -> None:
+        """Learn a layout. One that cannot be used makes the batches that refer to it poison, not the stream."""
+        if len(session.layouts) >= LAYOUTS_PER_SESSION:
+            session.unusable[layout_id] = f"more than {LAYOUTS_PER_SESSION} layouts in one session"
+            return
+        session.layouts.add(layout_id)
+        if layout_id in self.layouts:
+            return
+        try:
+            now_ms = self.clock()
+            await self._db.write(lambda c: self.layouts.declare(c, layout_id, body, now_ms=now_ms))
+        except InvalidInput as error:
+            session.unusable[layout_id] = error.message
+            LOG.warning("layout refused agent=%s reason=%r", session.agent_id, error.message)
+
+    async def submit(self, session: Session, event: Event) -> None:
+        """Queue one event; returns at once unless this stream is far ahead of the commits."""
+        if session.pending >= PENDING_EVENTS:
+            session.room.clear()
+            await session.room.wait()
+        if session.over:
+            return
+        session.pending += 1
+        self._queue.append((session, event))
+        self._arrived.set()
+
+    async def close(self, session: Session, *, goodbye: str = "") -> None:
+        """The stream is over. `goodbye` says why when the agent left on purpose."""
+        session.over = True
+        session.room.set()
+        if self._sessions.get(session.agent_id) is session:
+            del self._sessions[session.agent_id]
+            self.metrics.agent_streams.set(len(self._sessions))
+            LOG.info("agent left agent=%s session=%d goodbye=%s", session.agent_id, session.number, goodbye or "none")
+        if goodbye:
+            await self._db.write(lambda c: lanes.say_goodbye(c, session.agent_id, session.number, reason=goodbye))
+
+    def session_of(self, agent_id: str) -> Session | None:
+        """The stream of an agent that is connected to this process."""
+        return self._sessions.get(agent_id)
+
+    def sessions(self) -> list[Session]:
+        """Every stream of this process."""
+        return list(self._sessions.values())
+
+    async def sweep(self) -> None:
+        """End the streams of agents that were revoked or connected elsewhere; idle ones would not notice."""
+        sessions = self.sessions()
+        if not sessions:
+            return
+        fingerprints = [session.fingerprint for session in sessions]
+        now_ms = self.clock()
+        standing = await self._db.read(lambda c: lanes.standing(c, fingerprints, lock=False))
+        for session in sessions:
+            if refusal := refusal_of(session, standing, now_ms):
+                self._end(session, refusal)
+
+    def _end(self, session: Session, refusal: Refuse) -> None:
+        if not session.over:
+            session.over = True
+            session.room.set()
+            session.reply([refusal])
+            self.metrics.agent_refused.labels(refusal.code).inc()
+            LOG.warning("agent refused agent=%s code=%s", session.agent_id, refusal.code)
+
+    # ── commits ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def start(self) -> None:
+        """Begin committing."""
+        self._task = asyncio.create_task(self._run(), name="ingest")
+
+    async def stop(self) -> None:
+        """Commit what has arrived, then stop."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        await self.flush()
+
+    async def flush(self) -> None:
+        """Commit what has arrived."""
+        while self._queue:
+            # One at a time: a transaction is judged by what the one before it left.
+            async with self._one_commit:
+                await self._commit()
+
+    async def _run(self) -> None:
+        while True:
+            await self._arrived.wait()
+            await asyncio.sleep(self._linger_seconds)
+            # Cancelling must not part a commit from its acknowledgements.
+            await asyncio.shield(self.flush())
+            self._arrived.clear()
+            if self._queue:
+                self._arrived.set()
+
+    async def _commit(self) -> None:
+        group, self._queue = self._queue[:GROUP_EVENTS], self._queue[GROUP_EVENTS:]
+        work: dict[Session, list[Event]] = {}
+        for session, event in group:
+            work.setdefault(session, []).append(event)
+        now_ms = self.clock()
+        try:
+            with self.metrics.ingest_commit.time():
+                written = await self._db.write(lambda connection: self._write(connection, work, now_ms))
+        except Exception as error:
+            # Nothing is on disk and nothing was acknowledged; the agents keep it and send it again.
+            self._hold(work, error)
+        else:
+            self._adopt(written)
+        finally:
+            for session, events in work.items():
+                session.pending -= len(events)
+                if session.pending < PENDING_EVENTS:
+                    session.room.set()
+
+    def _write(self, connection: Connection, work: Mapping[Session, list[Event]], now_ms: int) -> _Written:
+        standing = lanes.standing(connection, [session.fingerprint for session in work])
+        verdicts: dict[Session, _Verdict] = {}
+        taken: list[Accepted] = []
+        gaps: list[tuple[str, Gap]] = []
+        kept: list[tuple[str, Quarantine]] = []
+        for session, events in work.items():
+            if refusal := refusal_of(session, standing, now_ms):
+                verdicts[session] = _Verdict(None, [], refusal)
+                continue
+            draft = session.ledger.draft(lanes.Stored(connection, session.agent_id))
+            effects = [effect for event in events for effect in draft.step(event, now_ms)]
+            verdicts[session] = _Verdict(draft, effects)
+            taken += [accepted(session, e.batch, now_ms) for e in effects if isinstance(e, Store)]
+            gaps += [(session.agent_id, e.gap) for e in effects if isinstance(e, protocol.RecordGap)]
+            kept += [(session.agent_id, e) for e in effects if isinstance(e, Quarantine)]
+            if seals := [e for e in effects if isinstance(e, Seal)]:
+                lanes.seal(connection, session.agent_id, seals)
+        drafts = {session.agent_id: v.draft for session, v in verdicts.items() if v.draft is not None}
+        lanes.save(connection, drafts, now_ms)
+        if gaps:
+            lanes.record_gaps(connection, gaps, now_ms)
+        if kept:
+            lanes.quarantine(connection, kept, now_ms)
+        self._note_seen(connection, drafts.keys() & {s.agent_id for s in work}, work, now_ms)
+        after, failed = self._feed(connection, taken)
+        return _Written(verdicts, after, failed, taken)
+
+    def _feed(self, connection: Connection, accepted: list[Accepted]) -> tuple[list[Callable[[], None]], list[str]]:
+        if not accepted:
+            return [], []
+        after, failed = [self._journal.absorb(connection, accepted)], []
+        for sink in self._sinks:
+            try:
+                # One result that a sink cannot take must not keep the samples of all agents from being stored.
+                with connection.begin_nested():
+                    after.append(sink.absorb(connection, accepted))
+            except Exception as error:
+                failed.append(sink.name)
+                if sink.name not in self._failing_sinks:
+                    LOG.exception("sink failed sink=%s error=%s", sink.name, error)
+        return after, failed
+
+    def _note_seen(
+        self, connection: Connection, written: Iterable[str], work: Mapping[Session, list[Event]], now_ms: int
+    ) -> None:
+        agents = set(written)
+        due = []
+        for session, events in work.items():
+            rows = [e.wall_ms for e in events if isinstance(e, Batch) and not e.backfill]
+            session.last_row_ms = max([*rows, session.last_row_ms or 0]) or None
+            if session.agent_id in agents and now_ms - session.noted_ms >= SEEN_EVERY_MS:
+                session.noted_ms = now_ms
+                due.append(Seen(session.agent_id, now_ms, session.last_row_ms, session.clock_offset_ms))
+        if due:
+            lanes.note_seen(connection, due)
+
+    def _adopt(self, written: _Written) -> None:
+        if self._failing:
+            LOG.warning("ingest works again after=%s", self._failing)
+            self._failing = ""
+        for name in written.failed:
+            self.metrics.ingest_sink_failures.labels(name).inc()
+        if recovered := self._failing_sinks - set(written.failed):
+            LOG.warning("sinks work again sinks=%s", ",".join(sorted(recovered)))
+        if written.accepted:
+            self._failing_sinks = set(written.failed)
+        for action in written.after:
+            try:
+                action()
+            except Exception:
+                LOG.exception("a sink failed after the commit")
+        self._count(written)
+        for session, verdict in written.verdicts.items():
+            if verdict.draft is None or verdict.refusal is not None:
+                self._end(session, verdict.refusal or Refuse(FENCED, FENCED_WORDS))
+                continue
+            session.ledger.adopt(verdict.draft)
+            replies = [e for e in verdict.effects if isinstance(e, Reply)]
+            if refusal := next((reply for reply in replies if isinstance(reply, Refuse)), None):
+                self._end(session, refusal)
+            elif not session.over and replies:
+                session.reply(protocol.latest(replies))
+
+    def _hold(self, work: Mapping[Session, list[Event]], error: Exception) -> None:
+        if isinstance(error, StoreBroken):
+            self._on_broken(error)
+            return
+        words = error.message if isinstance(error, CollectorError) else type(error).__name__
+        if words != self._failing:
+            LOG.error("ingest failed error=%s", words, exc_info=not isinstance(error, CollectorError))
+            self._failing = words
+        for session, events in work.items():
+            epochs = dict.fromkeys(event.epoch for event in events)
+            if not session.over:
+                reason = "the collector cannot store at the moment"
+                session.reply(session.ledger.hold(epochs, reason=reason, retry_after_ms=RETRY_MS))
+
+    def _count(self, written: _Written) -> None:
+        metrics = self.metrics
+        metrics.ingest_samples.inc(sum(len(row.values) // 8 for one in written.accepted for row in one.rows))
+        metrics.ingest_rows.inc(sum(len(one.rows) for one in written.accepted))
+        metrics.ingest_batches.labels("accepted").inc(len(written.accepted))
+        for session, verdict in written.verdicts.items():
+            for effect in verdict.effects:
+                if (name := _COUNTED.get(type(effect))) is not None:
+                    metrics.ingest_batches.labels(name).inc()
+                elif isinstance(effect, protocol.RecordGap):
+                    metrics.ingest_gap_samples.labels(effect.gap.reason.name.lower()).inc(effect.gap.samples)
+                if isinstance(effect, protocol.Conflict):
+                    LOG.error("agent conflict agent=%s seq=%d: cloned or rolled back", session.agent_id, effect.seq)
+
+
+_COUNTED: Mapping[type, str] = {
+    protocol.Duplicate: "duplicate",
+    protocol.Conflict: "conflict",
+    protocol.Quarantine: "quarantined",
+    protocol.Nack: "nack",
+}
