@@ -24,6 +24,8 @@ LOG = logging.getLogger(__name__)
 
 LIMIT_BYTES = 64 * 1024 * 1024
 KEEP_MS = 7 * 24 * 3600 * 1000
+ENTRY_BYTES_MAX = 960 * 1024
+"""What fits into a frame that the collector takes."""
 PENDING_ACKS = 64
 """Acknowledged batches that may wait for the next beat's transaction; while draining this many share one of theirs."""
 DROP_BATCHES, DROP_ROUNDS = 16, 8
@@ -136,6 +138,11 @@ class Spool:
             if self._unsaved:
                 self._declare_unsaved(lane, moment)
             for entry in entries:
+                if len(entry.payload) > ENTRY_BYTES_MAX:
+                    LOG.error("beat too large bytes=%d limit=%d", len(entry.payload), ENTRY_BYTES_MAX)
+                    wall = moment.wall_ms
+                    self._lose(lane, 1, GapReason.REFUSED, entry.samples, (wall, wall), moment)
+                    continue
                 for layout_id in entry.layouts:
                     if layout_id in layouts:
                         self._shelf.learn(layout_id, layouts[layout_id])
@@ -153,7 +160,7 @@ class Spool:
 
     def open_lane(self) -> None:
         """Give what comes from now on a new epoch; what there is drains beside it."""
-        with self._lock, self._transaction():
+        with self._change():
             self._flush()
             self._open_lane()
 
@@ -162,7 +169,7 @@ class Spool:
 
         `acked_seq`: up to here the numbers are the collector's, whoever used them.
         """
-        with self._lock, self._transaction():
+        with self._change():
             self._flush()
             if (old := self._lanes.get(epoch)) is None:
                 return
@@ -216,7 +223,7 @@ class Spool:
             self._acked[epoch] = min(seq, lane.last_seq)
             ended = not lane.live and self._acked[epoch] == lane.last_seq
             if ended or sum(self._acked[e] - self._lanes[e].base_seq for e in self._acked) >= PENDING_ACKS:
-                with self._transaction():
+                with self._change():
                     self._flush()
 
     def reconcile(self, cursors: Iterable[Cursor]) -> list[Lane]:
@@ -236,6 +243,12 @@ class Spool:
     def _is_ours(self, lane: OpenLane, cursor: Cursor) -> bool:
         inside = lane.base_seq < cursor.acked_seq <= lane.last_seq
         return inside and self._shelf.digest_at(lane.key(cursor.acked_seq)) == cursor.digest
+
+    def newest(self) -> tuple[bytes, int]:
+        """The live lane and the last number in it."""
+        with self._lock:
+            lane = self._live()
+            return lane.epoch, lane.last_seq
 
     def waiting(self) -> int:
         """Numbers that the collector has not acknowledged."""
@@ -260,6 +273,17 @@ class Spool:
             )
 
     # ── inside a transaction ────────────────────────────────────────────────────────────────────────────────────────
+
+    @contextlib.contextmanager
+    def _change(self) -> Iterator[None]:
+        """A transaction besides the beat's. Without room on the disk it does not happen, which loses nothing."""
+        with self._lock:
+            try:
+                with self._transaction():
+                    yield
+            except sqlite3.DatabaseError as error:
+                if not spool_file.is_full(error):
+                    raise spool_file.SpoolBroken(f"The spool {self._path} failed: {error}. Check the disk.") from error
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:

@@ -11,6 +11,7 @@ from hashlib import blake2b
 from typing import Protocol
 
 from agent import batch as batches
+from agent import dialogue
 from agent.sample import Document, Moment, Outcome, Series
 from protos.telemetry.v1 import telemetry_pb2 as pb
 
@@ -171,3 +172,18 @@ def gap_frame(hole: batches.Hole) -> bytes:
             last_digest=hole.digest,
         )
     ).SerializeToString()
+
+
+def welcomed(welcome: pb.Welcome) -> dialogue.Welcomed:
+    """The collector's first words; what it leaves out keeps its default."""
+    limits, usual = welcome.limits, dialogue.Limits()
+    return dialogue.Welcomed(
+        welcome.session,
+        [batches.Cursor(cursor.epoch, cursor.acked_seq, cursor.digest) for cursor in welcome.cursors],
+        dialogue.Limits(
+            limits.window_batches or usual.window_batches,
+            limits.window_bytes or usual.window_bytes,
+            limits.backfill_window_batches or usual.backfill_batches,
+            limits.backfill_batches_per_second or usual.backfill_per_second,
+        ),
+    )

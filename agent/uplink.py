@@ -1,0 +1,358 @@
+"""One long stream to the collector: carries out what `protocol` decides, in threads of its own.
+
+Mutual TLS is the only mode and no proxy from the environment is ever used. One thread decides and reads the spool, one
+waits for the collector's frames, gRPC has its own for sending. Decides nothing about delivery and keeps nothing: what
+is not acknowledged is in the spool.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import random
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import grpc
+
+from agent import dialogue as say
+from agent import wire
+from agent.clock import Offset
+from agent.identity import Identity
+from agent.probes.definition import Central
+from agent.protocol import PROTOCOL_VERSION, Core
+from agent.sample import Kind, Moment, Sample, Series
+from agent.spool import Spool
+from agent.spool_file import SpoolError
+from protos.telemetry.v1 import telemetry_pb2 as pb
+
+LOG = logging.getLogger(__name__)
+
+DELIVER = "/sigap.telemetry.v1.Telemetry/Deliver"
+FRAME_BYTES_MAX = 1024 * 1024
+OPTIONS = (
+    ("grpc.enable_http_proxy", 0),
+    ("grpc.enable_retries", 0),
+    ("grpc.max_receive_message_length", FRAME_BYTES_MAX),
+    ("grpc.per_message_decompression", 0),
+    ("grpc.keepalive_time_ms", 60_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.http2.max_pings_without_data", 0),
+    # Reconnecting is paced by `protocol`; gRPC must not add a pause of its own.
+    ("grpc.initial_reconnect_backoff_ms", 500),
+    ("grpc.min_reconnect_backoff_ms", 500),
+    ("grpc.max_reconnect_backoff_ms", 1000),
+)
+NANOSECONDS_PER_MS = 1_000_000
+DRAIN_POLL_SECONDS = 0.05
+GOODBYE_SECONDS = 1.0
+JOIN_SECONDS = 3.0
+
+_CONNECTED = Series("sigap_agent_connected", (), Kind.GAUGE, "", "Whether the collector takes our batches.")
+_SKEW = Series("sigap_agent_clock_skew_seconds", (), Kind.GAUGE, "seconds", "This host's clock minus the collector's.")
+_ROUND_TRIP = Series("sigap_agent_round_trip_seconds", (), Kind.GAUGE, "seconds", "Best round trip to the collector.")
+_CONNECTS = Series("sigap_agent_connects_total", (), Kind.COUNTER, "", "Streams opened to the collector.")
+_SENT = Series("sigap_agent_sent_batches_total", (), Kind.COUNTER, "", "Batches sent, repetitions included.")
+
+
+class About(NamedTuple):
+    """What the agent says of itself when it connects."""
+
+    version: str
+    host_name: str
+    boot_id: str
+    accepts_checks: bool = False
+    ntp_state: str = ""
+
+
+class _Stream:
+    """One call: frames to send are queued, the end of the queue ends the call."""
+
+    def __init__(self) -> None:
+        self.outgoing: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        self.call: Any = None
+        self.over = threading.Event()
+
+    def frames(self) -> Iterator[bytes]:
+        while (frame := self.outgoing.get()) is not None:
+            yield frame
+
+
+class Uplink:
+    """Delivery with one identity. `start`, `wake`, `stop` and `samples` may be called from any thread."""
+
+    def __init__(
+        self,
+        identity: Identity,
+        spool: Spool,
+        *,
+        about: About,
+        now: Callable[[], Moment],
+        rng: random.Random,
+        receive: Callable[[Sequence[Central]], None] = lambda _: None,
+        address: str = "",
+    ) -> None:
+        self._identity, self._spool, self._about, self._now = identity, spool, about, now
+        self._receive = receive
+        self._address = address or identity.address
+        self._core = Core(rng.random)
+        self._offset = Offset()
+        self._events: queue.SimpleQueue[tuple[_Stream | None, Any]] = queue.SimpleQueue()
+        self._stream: _Stream | None = None
+        self._channel: Any = None
+        self._ended = threading.Event()
+        self._broken = ""
+        self._trouble = ""
+        self._connects = self._sent = 0
+        self._thread = threading.Thread(target=self._run, name="uplink", daemon=True)
+
+    def start(self) -> None:
+        """Begin to deliver."""
+        self._thread.start()
+
+    def wake(self) -> None:
+        """There is something new in the spool."""
+        self._events.put((None, None))
+
+    def stop(self, timeout_seconds: float) -> None:
+        """Deliver what can be delivered in that time, say goodbye, end."""
+        deadline = self._now().boottime_ns + int(timeout_seconds * 1e9)
+        while self._spool.waiting() and self._core.is_open and self._now().boottime_ns < deadline:
+            if self._ended.wait(DRAIN_POLL_SECONDS):
+                break
+        self._events.put((None, say.Stop()))
+        self._ended.wait(JOIN_SECONDS)
+        if self._channel is not None:
+            self._channel.close()
+        if self._thread.ident is not None:
+            self._thread.join(JOIN_SECONDS)
+
+    def samples(self) -> Sequence[Sample]:
+        """What delivery knows of itself; the clock's skew only once it was measured."""
+        found = [
+            Sample(_CONNECTED, float(self._core.is_open)),
+            Sample(_CONNECTS, float(self._connects)),
+            Sample(_SENT, float(self._sent)),
+        ]
+        if (best := self._offset.best()) is not None:
+            found += [Sample(_SKEW, best.offset_ms / 1000), Sample(_ROUND_TRIP, best.round_trip_ms / 1000)]
+        return found
+
+    # ── the deciding thread ─────────────────────────────────────────────────────────────────────────────────────────
+
+    def _run(self) -> None:
+        self._channel = self._open_channel()
+        stopping = False
+        try:
+            while not stopping:
+                stream, event = self._next()
+                stopping = isinstance(event, say.Stop)
+                if stream is None or stream is self._stream:
+                    self._perform(event)
+        except SpoolError as error:
+            LOG.critical("uplink stopped error=%s", error)
+        finally:
+            self._close_stream()
+            self._ended.set()
+
+    def _next(self) -> tuple[_Stream | None, Any]:
+        """The next event, or a tick when it is time for one; a wake becomes what the spool has."""
+        now_ms = self._now_ms()
+        wait_ms = self._core.wake_ms(now_ms) - now_ms
+        try:
+            stream, event = self._events.get(timeout=max(wait_ms, 0) / 1000) if wait_ms > 0 else (None, say.Tick())
+        except queue.Empty:
+            return None, say.Tick()
+        return stream, event if event is not None else say.Appended(*self._spool.newest())
+
+    def _perform(self, event: Any) -> None:
+        """Let the core decide and carry out what it wants, until it wants nothing more."""
+        todo: deque[Any] = deque((event,))
+        while todo:
+            for effect in self._core.step(todo.popleft(), self._now_ms()):
+                result = _ACTIONS[type(effect)](self, effect)
+                if result is not None:
+                    todo.append(result)
+
+    def _open_channel(self) -> Any:
+        own = self._identity
+        credentials = grpc.ssl_channel_credentials(own.authority_pem, own.key_pem, own.certificate_pem)
+        return grpc.secure_channel(self._address, credentials, options=OPTIONS)
+
+    def _connect(self, _effect: say.Connect) -> Any:
+        stream = self._stream = _Stream()
+        method = self._channel.stream_stream(DELIVER, request_serializer=None, response_deserializer=None)
+        stream.call = method(stream.frames())
+        self._connects += 1
+        threading.Thread(target=self._listen, args=(stream,), name="uplink-listen", daemon=True).start()
+        return say.Connected(self._spool.lanes())
+
+    def _disconnect(self, _effect: say.Disconnect) -> None:
+        self._close_stream()
+
+    def _close_stream(self) -> None:
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            stream.outgoing.put(None)
+            if self._core.stopped:
+                stream.over.wait(GOODBYE_SECONDS)
+            stream.call.cancel()
+
+    def _send(self, frame: pb.AgentFrame | bytes) -> None:
+        if self._stream is not None:
+            self._stream.outgoing.put(frame if isinstance(frame, bytes) else frame.SerializeToString())
+
+    def _say_hello(self, effect: say.SayHello) -> None:
+        about, moment = self._about, self._now()
+        lanes = [
+            pb.Lane(
+                epoch=lane.epoch,
+                first_seq=lane.base_seq + 1,
+                last_seq=lane.last_seq,
+                oldest_wall_ms=lane.oldest_wall_ms,
+                live=lane.live,
+            )
+            for lane in effect.lanes
+        ]
+        hello = pb.Hello(
+            protocol_min=PROTOCOL_VERSION,
+            protocol_max=PROTOCOL_VERSION,
+            agent_id=self._identity.agent_id,
+            agent_version=about.version,
+            host_name=about.host_name,
+            boot_id=about.boot_id,
+            clean_shutdown=self._spool.clean_start,
+            lanes=lanes,
+            clock=pb.Clock(wall_ms=moment.wall_ms, boottime_ns=moment.boottime_ns, ntp_state=about.ntp_state),
+            accepts_checks=about.accepts_checks,
+            spool_bytes=self._spool.used_bytes(),
+            spool_limit_bytes=self._spool.limit_bytes,
+        )
+        self._send(pb.AgentFrame(hello=hello))
+
+    def _say_layout(self, effect: say.SayLayout) -> None:
+        body = self._spool.layout(effect.layout_id)
+        self._send(pb.AgentFrame(layout=pb.LayoutDeclaration(id=effect.layout_id, layout=body)))
+
+    def _say_batch(self, effect: say.SayBatch) -> None:
+        self._sent += 1
+        self._send(wire.batch_frame(effect.batch, backfill=effect.backfill))
+
+    def _say_gap(self, effect: say.SayGap) -> None:
+        self._send(wire.gap_frame(effect.hole))
+
+    def _say_lane_end(self, effect: say.SayLaneEnd) -> None:
+        end = pb.LaneEnd(epoch=effect.epoch, last_seq=effect.last_seq, digest=effect.digest)
+        self._send(pb.AgentFrame(lane_end=end))
+
+    def _say_ping(self, _effect: say.SayPing) -> None:
+        moment = self._now()
+        self._send(pb.AgentFrame(ping=pb.Ping(wall_ms=moment.wall_ms, boottime_ns=moment.boottime_ns)))
+
+    def _say_goodbye(self, _effect: say.SayGoodbye) -> None:
+        self._send(pb.AgentFrame(goodbye=pb.Goodbye(reason=pb.Goodbye.STOP)))
+
+    def _reconcile(self, effect: say.Reconcile) -> Any:
+        return say.Reconciled(self._spool.reconcile(effect.cursors))
+
+    def _open_lane(self, _effect: say.OpenLane) -> Any:
+        self._spool.open_lane()
+        return say.LanesChanged(self._spool.lanes())
+
+    def _move_lane(self, effect: say.MoveLane) -> Any:
+        LOG.error("lane moved epoch=%s: another batch has its number; was this host rolled back?", effect.epoch.hex())
+        self._spool.move(effect.epoch, effect.acked_seq)
+        return say.LanesChanged(self._spool.lanes())
+
+    def _fetch(self, effect: say.Fetch) -> Any:
+        return say.Fetched(effect.epoch, self._spool.fetch(effect.epoch, effect.from_seq, limit=effect.limit))
+
+    def _acknowledge(self, effect: say.Acknowledge) -> None:
+        self._spool.acknowledge(effect.epoch, effect.seq)
+
+    def _now_ms(self) -> int:
+        return self._now().boottime_ns // NANOSECONDS_PER_MS
+
+    # ── the listening thread ────────────────────────────────────────────────────────────────────────────────────────
+
+    def _listen(self, stream: _Stream) -> None:
+        refused = False
+        try:
+            for raw in stream.call:
+                frame = pb.CollectorFrame.FromString(raw)
+                kind = frame.WhichOneof("frame")
+                if (event := _HEARD[kind](self, frame) if kind in _HEARD else None) is not None:
+                    self._events.put((stream, event))
+        except grpc.RpcError as error:
+            refused = error.code() is grpc.StatusCode.UNAUTHENTICATED
+            self._note_trouble(stream, f"{error.code().name}: {error.details()}")
+        finally:
+            stream.over.set()
+        self._events.put((stream, say.Lost(refused)))
+
+    def _note_trouble(self, stream: _Stream, words: str) -> None:
+        """Say once why there is no stream; the same reason is not repeated until it worked again."""
+        if stream is self._stream and words != self._trouble:
+            self._trouble = words
+            LOG.warning("uplink lost collector=%s reason=%r; batches are kept", self._address, words)
+
+    def _heard_welcome(self, frame: pb.CollectorFrame) -> Any:
+        welcome = frame.welcome
+        self._trouble = ""
+        LOG.info("uplink open collector=%s session=%d", self._address, welcome.session)
+        return wire.welcomed(welcome)
+
+    def _heard_pong(self, frame: pb.CollectorFrame) -> Any:
+        pong, moment = frame.pong, self._now()
+        self._offset.note(
+            sent=Moment(pong.ping_wall_ms, pong.ping_boottime_ns),
+            received=moment,
+            collector_wall_ms=pong.collector_wall_ms,
+        )
+        return say.Ponged()
+
+    def _heard_checks(self, frame: pb.CollectorFrame) -> Any:
+        if self._about.accepts_checks:
+            self._receive([Central(c.id, c.kind, c.name, c.options) for c in frame.checks.checks])
+        return say.Ponged()
+
+    def _heard_refused(self, frame: pb.CollectorFrame) -> Any:
+        refused = frame.refused
+        LOG.error("collector refuses code=%s reason=%r; batches are kept", refused.code, refused.message)
+        self._trouble = f"refused: {refused.code}"
+        return say.Refused(refused.code, refused.retry_after_ms)
+
+    def _heard_fenced(self, _frame: pb.CollectorFrame) -> Any:
+        LOG.error("uplink fenced: another agent uses this identity; enrol a cloned host anew")
+        return say.Fenced()
+
+
+_HEARD: dict[str, Callable[[Uplink, pb.CollectorFrame], Any]] = {
+    "welcome": Uplink._heard_welcome,
+    "ack": lambda _, frame: say.Acked(frame.ack.epoch, frame.ack.acked_seq),
+    "nack": lambda _, frame: say.Nacked(frame.nack.epoch, frame.nack.expected_seq, frame.nack.retry_after_ms),
+    "resync": lambda _, frame: say.Resynced(frame.resync.epoch, frame.resync.acked_seq),
+    "pong": Uplink._heard_pong,
+    "checks": Uplink._heard_checks,
+    "fenced": Uplink._heard_fenced,
+    "refused": Uplink._heard_refused,
+}
+
+_ACTIONS: dict[type, Callable[[Uplink, Any], Any]] = {
+    say.Connect: Uplink._connect,
+    say.Disconnect: Uplink._disconnect,
+    say.SayHello: Uplink._say_hello,
+    say.SayLayout: Uplink._say_layout,
+    say.SayBatch: Uplink._say_batch,
+    say.SayGap: Uplink._say_gap,
+    say.SayLaneEnd: Uplink._say_lane_end,
+    say.SayPing: Uplink._say_ping,
+    say.SayGoodbye: Uplink._say_goodbye,
+    say.Reconcile: Uplink._reconcile,
+    say.OpenLane: Uplink._open_lane,
+    say.MoveLane: Uplink._move_lane,
+    say.Fetch: Uplink._fetch,
+    say.Acknowledge: Uplink._acknowledge,
+}
