@@ -1,0 +1,139 @@
+"""Where notifications may go: to public addresses, and to those inside networks that an administrator named.
+
+A name is resolved once, every address it has is checked, and the connection is made to a checked one: a name that
+changes its mind in between leads nowhere. Addresses that wrap an IPv4 address are judged by what they wrap.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
+from urllib.parse import SplitResult, urlsplit
+
+from collector.domain.errors import DeliveryError, InvalidInput
+
+Address = IPv4Address | IPv6Address
+Network = ipaddress.IPv4Network | IPv6Network
+LOOPBACK = ("127.0.0.0/8", "::1/128")
+"""What `sigap up` allows, so that a receiver on the same machine can be tried."""
+DEFAULT_PORTS = {"http": 80, "https": 443}
+UNPRIVILEGED_PORT = 1024
+_NAT64 = ip_network("64:ff9b::/96")
+_COMPATIBLE = ip_network("::/96")
+_LOW_32 = 0xFFFF_FFFF
+
+Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A checked destination: connect to one of `addresses` and to nothing else."""
+
+    host: str
+    port: int
+    addresses: tuple[str, ...]
+
+
+def unwrap(address: Address) -> tuple[Address, ...]:
+    """The address with every IPv4 address that it carries: mapped, compatible, NAT64, 6to4, Teredo."""
+    if isinstance(address, IPv4Address):
+        return (address,)
+    inside: list[IPv4Address] = [one for one in (address.ipv4_mapped, address.sixtofour) if one is not None]
+    inside += list(address.teredo or ())
+    if address in _NAT64 or (address in _COMPATIBLE and int(address) > 1):
+        inside.append(IPv4Address(int(address) & _LOW_32))
+    # A mapped address is nothing of its own; the others are a way through somebody else's network as well.
+    return tuple(inside) if address.ipv4_mapped else (address, *inside)
+
+
+def is_public(address: Address) -> bool:
+    """Whether the address, and any that it carries, belongs to the public internet."""
+    return all(
+        one in _NAT64 or (one.is_global and not one.is_multicast and not one.is_reserved) for one in unwrap(address)
+    )
+
+
+async def system_resolve(host: str, port: int) -> Sequence[str]:
+    """Every address of a host, as the system resolves it."""
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+
+class Egress:
+    """The guard.
+
+    Args:
+        allowed: Networks that may be reached although they are not public, in CIDR notation.
+        resolve: How names become addresses.
+
+    Raises:
+        InvalidInput: One of the networks is not a network.
+    """
+
+    def __init__(self, allowed: Iterable[str] = (), *, resolve: Resolve = system_resolve) -> None:
+        self._resolve = resolve
+        self._allowed: list[Network] = []
+        for text in allowed:
+            try:
+                self._allowed.append(ip_network(text))
+            except ValueError as error:
+                raise InvalidInput(f"{text!r} is not a network: {error}", hint="Write it as 10.0.0.0/8.") from error
+
+    def is_allowed(self, address: Address) -> bool:
+        """Whether an administrator named a network that holds the address; a wrapped one counts as what it wraps."""
+        wrapped: list[Address] = [one for one in unwrap(address) if isinstance(one, IPv4Address)]
+        inside = wrapped or [address]
+        return all(any(one in network for network in self._allowed) for one in inside)
+
+    async def admit(self, url: str) -> Place:
+        """Where to connect to for `url`.
+
+        Raises:
+            DeliveryError: It must not be reached (not recoverable), or its name cannot be resolved (recoverable).
+        """
+        parts, port = _parse(url)
+        host = parts.hostname or ""
+        try:
+            texts = await self._resolve(host, port)
+        except (OSError, UnicodeError) as error:
+            raise DeliveryError(f"The name {host} cannot be resolved.", recoverable=True) from error
+        addresses = [ip_address(text.partition("%")[0]) for text in texts]
+        if not addresses:
+            raise DeliveryError(f"The name {host} has no address.", recoverable=True)
+        for address in addresses:
+            self._check(address, host, parts.scheme, port)
+        return Place(host, port, tuple(texts))
+
+    def _check(self, address: Address, host: str, scheme: str, port: int) -> None:
+        if self.is_allowed(address):
+            return
+        hint = "An administrator can allow its network in the setting egress_allow."
+        if not is_public(address):
+            raise DeliveryError(f"{host} leads to {address}, which is not public.", recoverable=False, hint=hint)
+        if scheme != "https":
+            raise DeliveryError(
+                f"{host} is outside the allowed networks, so only https may be used.", recoverable=False, hint=hint
+            )
+        if port < UNPRIVILEGED_PORT and port not in DEFAULT_PORTS.values():
+            raise DeliveryError(f"Port {port} belongs to another service than HTTP.", recoverable=False)
+
+
+def _parse(url: str) -> tuple[SplitResult, int]:
+    """The address in its parts, read once by one parser; whatever could be read in two ways is refused."""
+    try:
+        parts = urlsplit(url)
+        port = DEFAULT_PORTS.get(parts.scheme, 0) if parts.port is None else parts.port
+    except ValueError as error:
+        raise DeliveryError("The address cannot be read.", recoverable=False) from error
+    odd = any(character in url for character in "\\\t\r\n ") or not url.isascii()
+    if odd or parts.scheme not in DEFAULT_PORTS or not parts.hostname or "@" in parts.netloc or not port:
+        raise DeliveryError(
+            "The address must be https://host/path, without a user name.",
+            recoverable=False,
+            hint="Names with other letters than a to z are written in punycode (xn--…).",
+        )
+    return parts, port
