@@ -16,13 +16,12 @@ from typing import NamedTuple
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerifyMismatchError
-from sqlalchemy import Connection
 
 from collector.domain import access
 from collector.domain.access import SCOPE_ROLE, Account, Lifetime, Role, Scope
 from collector.domain.errors import Conflict, Forbidden, InvalidInput, NotFound, TooMuch, Unauthenticated
 from collector.store import accounts
-from collector.store.database import Database
+from collector.store.database import Connection, Database
 
 log = logging.getLogger(__name__)
 

@@ -14,7 +14,6 @@ from typing import Annotated, Any, NamedTuple
 
 import msgspec
 from msgspec import Meta
-from sqlalchemy import Connection
 
 from collector.domain.registers.check import AGENT, CENTRAL
 from collector.domain.registers.kinds import slugify
@@ -22,6 +21,7 @@ from collector.domain.sample import Accepted
 from collector.flows.record import Changed
 from collector.flows.register import Registrar
 from collector.store import registers, status
+from collector.store.database import Connection
 
 log = logging.getLogger(__name__)
 

@@ -13,8 +13,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from sqlalchemy import Connection
-
 from collector.domain import trust
 from collector.domain.errors import Conflict, InvalidInput, NotFound, TooMuch, Unauthenticated
 from collector.domain.registers.host import REGISTER as HOST
@@ -27,7 +25,7 @@ from collector.flows.register import Registrar
 from collector.metrics import Metrics
 from collector.store import agents, registers
 from collector.store.agents import AgentRecord
-from collector.store.database import Database
+from collector.store.database import Connection, Database
 
 LOG = logging.getLogger(__name__)
 

@@ -13,8 +13,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from sqlalchemy import Connection
-
 from collector import protocol
 from collector.domain.errors import CollectorError, Forbidden, InvalidInput, StoreBroken
 from collector.domain.sample import Accepted
@@ -23,7 +21,7 @@ from collector.flows.session import FENCED, FENCED_WORDS, Content, Journal, Sess
 from collector.metrics import Metrics
 from collector.protocol import Batch, Event, Gap, Ledger, Quarantine, Refuse, Reply, Seal, Store
 from collector.store import lanes
-from collector.store.database import Database
+from collector.store.database import Connection, Database
 from collector.store.lanes import Greeting, Seen
 from collector.store.series.layouts import Layouts
 

@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import yaml
-from sqlalchemy import Connection
 
 from collector.domain.errors import CollectorError, InvalidInput
 from collector.domain.registers import NAMES, REGISTERS, named
@@ -19,6 +18,7 @@ from collector.domain.registers.document import as_document, difference
 from collector.domain.registers.words import Words
 from collector.flows.record import Changed, Recorder
 from collector.store import registers as store
+from collector.store.database import Connection
 
 DEFAULT_WHY = "applied from a document"
 DOCUMENTS_MOST = 5000

@@ -10,8 +10,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from sqlalchemy import Connection
-
 from collector.domain.errors import Conflict, Forbidden, InvalidInput, NotFound, StoreError
 from collector.domain.registers import named
 from collector.domain.registers import validate as check
@@ -23,6 +21,7 @@ from collector.domain.registers.validate import Problems
 from collector.domain.registers.words import Words
 from collector.store import audit
 from collector.store import registers as store
+from collector.store.database import Connection
 
 NO_SUCH = Words("there is no {0} '{1}'", "tidak ada {0} '{1}'")
 FIXED = Words("cannot be changed: history and metrics carry it", "tidak dapat diubah: riwayat dan metrik memakainya")

@@ -9,13 +9,11 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection
-
 from collector.domain.registers.base import Record, Who
 from collector.flows import manifest
 from collector.flows.manifest import Plan
 from collector.flows.record import Changed, NoSeal, OnWrite, Recorder, Sealing
-from collector.store.database import Database
+from collector.store.database import Connection, Database
 
 log = logging.getLogger(__name__)
 

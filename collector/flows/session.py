@@ -10,11 +10,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
-from sqlalchemy import Connection
-
 from collector.domain import trust
 from collector.domain.sample import Accepted, Document, Result, Row
 from collector.protocol import Batch, Ledger, Refuse, Reply
+from collector.store.database import Connection
 from collector.store.lanes import Standing
 
 FENCED = "fenced"

@@ -25,6 +25,8 @@ from sqlalchemy.exc import DBAPIError
 
 from collector.domain.errors import CollectorError, StoreBroken, StoreError, StoreFull
 
+__all__ = ["Connection", "Database", "Work", "translate"]
+
 T = TypeVar("T")
 Work = Callable[[Connection], T]
 

@@ -11,11 +11,11 @@ import json
 from typing import Any
 
 from aiohttp import web
-from sqlalchemy import Connection
 
 from collector.edges.http.context import context_of
 from collector.edges.http.routing import Permission, Route
 from collector.store import agents, registers
+from collector.store.database import Connection
 
 META = "__meta_sigap_"
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import msgspec
 from aiohttp import web
-from sqlalchemy import Connection
 
 from collector.domain.errors import InvalidInput
 from collector.domain.registers import NAMES, REGISTERS, named
@@ -23,6 +22,7 @@ from collector.edges.http.routing import Permission, Route
 from collector.flows import manifest
 from collector.store import audit
 from collector.store import registers as store
+from collector.store.database import Connection
 from collector.store.registers import PAGE_ROWS, Query
 
 API = "/api/v1"

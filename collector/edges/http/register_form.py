@@ -12,7 +12,6 @@ from typing import Any
 
 from aiohttp import web
 from multidict import MultiDictProxy
-from sqlalchemy import Connection
 
 from collector.domain.registers.base import Actor, Register
 from collector.domain.registers.compound import Ref, Refs, Secret
@@ -22,6 +21,7 @@ from collector.domain.registers.lifecycle import LifeCycle
 from collector.domain.registers.words import Words
 from collector.edges.http.context import viewer_of
 from collector.store import registers as store
+from collector.store.database import Connection
 
 CLEAR = "clear."
 """In front of a secret's name: the box that empties it."""

@@ -9,7 +9,6 @@ from typing import Any
 
 from aiohttp import web
 from multidict import MultiDictProxy
-from sqlalchemy import Connection
 
 from collector.domain.errors import CollectorError, Conflict, InvalidInput, NotFound
 from collector.domain.registers import NAMES, REGISTERS
@@ -23,6 +22,7 @@ from collector.edges.http.context import context_of
 from collector.edges.http.routing import Page, Permission, Route
 from collector.store import audit
 from collector.store import registers as store
+from collector.store.database import Connection
 from collector.store.registers import PAGE_ROWS, Query
 
 HISTORY_ROWS = 50

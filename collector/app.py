@@ -1,0 +1,328 @@
+"""The composition root: builds every part of a collector once, starts them in order and stops them in reverse.
+
+The only place that knows all concrete parts. Decides nothing itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import logging
+import os
+import socket
+import ssl
+import time
+from collections.abc import Awaitable, Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from collector.config import Settings
+from collector.domain.access import Lifetime
+from collector.domain.errors import CollectorError, InvalidInput, StoreBroken, StoreError
+from collector.edges import enrolment, rpc
+from collector.edges.http import ROUTES
+from collector.edges.http.access import authenticator
+from collector.edges.http.context import Context
+from collector.edges.http.frame import build
+from collector.edges.timer import Job, Timer
+from collector.edges.wire import CentralCheck
+from collector.flows import retain
+from collector.flows.access import Access
+from collector.flows.authority import Authority
+from collector.flows.checks import DeclaredChecks, handed
+from collector.flows.deliver import Deliverer
+from collector.flows.enrol import Enroller
+from collector.flows.evaluate import Evaluator
+from collector.flows.ingest import Ingest
+from collector.flows.live import Live
+from collector.flows.register import Registrar
+from collector.metrics import Metrics
+from collector.notify.egress import Egress
+from collector.store import registers
+from collector.store.database import Database
+from collector.store.documents import Documents
+from collector.store.migrations import migrate
+from collector.store.seal import Seal
+from collector.store.series import SeriesStore
+from collector.store.vault import Vault
+
+log = logging.getLogger(__name__)
+
+MINUTE_MS = 60_000
+HOUSEKEEPING_SECONDS = 600.0
+GRACE_SECONDS = 5.0
+"""How long open streams and requests get to end when the collector stops."""
+
+
+def wall_ms() -> int:
+    """Now, in Unix milliseconds, UTC."""
+    return time.time_ns() // 1_000_000
+
+
+class Collector:
+    """One running collector.
+
+    Args:
+        settings: As loaded by `config.load`.
+        clock: Unix milliseconds, UTC.
+        simulated: The demo: every page says that its numbers are made up.
+    """
+
+    def __init__(self, settings: Settings, *, clock: Callable[[], int] = wall_ms, simulated: bool = False) -> None:
+        self.settings = settings
+        self.clock = clock
+        self.broken: asyncio.Future[StoreBroken] = asyncio.get_running_loop().create_future()
+        self.metrics = Metrics()
+        self.metrics.build.labels(version("sigap")).set(1)
+        _private_directory(settings.data)
+        self._lock = _sole_user(settings.data)
+        self.db = Database(settings.store.database_url)
+        migrate(self.db.engine)
+        lifetime = Lifetime(settings.web.session_idle_minutes * MINUTE_MS, settings.web.session_minutes * MINUTE_MS)
+        self.access = Access(self.db, clock=clock, lifetime=lifetime)
+        self.registrar = Registrar(self.db, clock=clock, sealing=Seal.kept_in(Vault(settings.data / "keys")))
+        self.series = SeriesStore(self.db, clock=clock, host_key=self._host_key, retention=_retention(settings))
+        self.live = Live(self.series.layouts.get)
+        self._keys: dict[int, str] = {}
+        self._compose_decisions()
+        self._compose_edges(simulated=simulated)
+        self._undo: list[Callable[[], Awaitable[Any]]] = []
+
+    def _compose_decisions(self) -> None:
+        settings = self.settings
+        self.deliverer = Deliverer(
+            self.db,
+            clock=self.clock,
+            unseal=self.registrar.unseal,
+            egress=Egress(settings.alerts.allowed_networks),
+            external_url=settings.url,
+            metrics=self.metrics,
+        )
+        self.evaluator = Evaluator(
+            self.db,
+            clock=self.clock,
+            layouts=self.series.layouts.get,
+            posted=self.deliverer.wake,
+            metrics=self.metrics,
+        )
+        self.evaluator.on_transition(lambda _: self.live.publish())
+        self.registrar.on_change(self.evaluator.on_change)
+        self.ingest = Ingest(
+            self.db,
+            layouts=self.series.layouts,
+            journal=self.series,
+            sinks=(DeclaredChecks(self.registrar), self.evaluator, Documents(), self.live),
+            clock=self.clock,
+            metrics=self.metrics,
+            linger_seconds=settings.telemetry.linger_milliseconds / 1_000,
+            on_broken=self._store_broke,
+        )
+
+    def _compose_edges(self, *, simulated: bool) -> None:
+        settings = self.settings
+        addresses = (settings.telemetry.advertise or settings.telemetry.address).rsplit(":", 1)[0]
+        names = [socket.gethostname(), addresses.strip("[]"), *settings.enrolment.names]
+        if settings.enrolment.advertise:
+            names.append(settings.enrolment.advertise.rsplit(":", 1)[0].strip("[]"))
+        self.authority = Authority(settings.data / "trust", names=names, clock=self.clock)
+        self.enroller = Enroller(
+            self.db,
+            self.authority,
+            self.registrar,
+            clock=self.clock,
+            enrolment_address=settings.enrolment.advertise or settings.enrolment.address,
+            telemetry_address=settings.telemetry.advertise or settings.telemetry.address,
+            metrics=self.metrics,
+        )
+        self.telemetry = rpc.Telemetry(self.ingest, checks=self._central_checks)
+        self.context = Context(
+            self.db,
+            authenticate=authenticator(self.access, open_on_loopback=settings.web.open_on_loopback),
+            clock=self.clock,
+            series=self.series,
+            registrar=self.registrar,
+            access=self.access,
+            enroller=self.enroller,
+            evaluator=self.evaluator,
+            deliverer=self.deliverer,
+            live=self.live,
+            settings=settings,
+            metrics=self.metrics,
+            public_url=settings.web.public_url.rstrip("/"),
+            simulated=simulated,
+        )
+        self.timer = Timer(
+            (
+                Job("flush", retain.FLUSH_SECONDS, lambda: retain.flush(self.series)),
+                Job("retain", retain.RETAIN_SECONDS, lambda: retain.retain(self.series)),
+                Job("housekeeping", HOUSEKEEPING_SECONDS, self.access.forget_expired),
+            ),
+            metrics=self.metrics,
+            clock=self.clock,
+        )
+
+    async def start(self) -> None:
+        """Open the store, then the decisions, then the ports: nobody is let in before everything behind is ready.
+
+        Raises:
+            InvalidInput: A port is taken or an address is not this host's.
+        """
+        try:
+            replayed = await asyncio.to_thread(self.series.open)
+            log.info("store opened replayed_rows=%d", replayed)
+            await seed(self.registrar)
+            await self.evaluator.start()
+            self._run_forever(self.evaluator.run(), "evaluate")
+            self._run_forever(self.deliverer.run(), "deliver")
+            self.registrar.on_change(self._checks_changed)
+            self.enroller.on_revoked(self._agent_revoked)
+            self.ingest.start()
+            self._undo.append(self.ingest.stop)
+            await self._open_ports()
+            self.timer.start()
+            self._undo.append(self.timer.stop)
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def stop(self) -> None:
+        """Stop in reverse order; what is acknowledged is on disk already."""
+        while self._undo:
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._undo.pop()()
+        self.db.close()
+        os.close(self._lock)
+
+    async def _open_ports(self) -> None:
+        settings = self.settings
+        telemetry, _ = await _listening(
+            "telemetry.address",
+            settings.telemetry.address,
+            rpc.telemetry_server(self.telemetry, self.authority, settings.telemetry.address),
+        )
+        enrolment.add_renewal(telemetry, self.enroller)
+        await telemetry.start()
+        self._undo.append(lambda: telemetry.stop(GRACE_SECONDS))
+        self.telemetry.start()
+        self._undo.append(self.telemetry.stop)
+        enrolling, _ = await _listening("enrolment.address", settings.enrolment.address, self._enrolment_server())
+        await enrolling.start()
+        self._undo.append(lambda: enrolling.stop(GRACE_SECONDS))
+        await self._open_web()
+
+    async def _enrolment_server(self) -> tuple[Any, int]:
+        return enrolment.enrolment_server(self.enroller, self.settings.enrolment.address)
+
+    async def _open_web(self) -> None:
+        runner = web.AppRunner(build(self.context, ROUTES), access_log=None, shutdown_timeout=GRACE_SECONDS)
+        await runner.setup()
+        self._undo.append(runner.cleanup)
+        host, _, port = self.settings.web.address.rpartition(":")
+        site = web.TCPSite(runner, host.strip("[]"), int(port), ssl_context=_tls(self.settings))
+        await _listening("web.address", self.settings.web.address, site.start())
+
+    def _run_forever(self, work: Any, name: str) -> None:
+        task = asyncio.create_task(work, name=name)
+
+        async def cancel() -> None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+        self._undo.append(cancel)
+
+    async def _central_checks(self, host_id: int) -> list[CentralCheck]:
+        found = await self.db.read(lambda connection: list(handed(connection, host_id)))
+        return [CentralCheck(*one) for one in found]
+
+    def _checks_changed(self, register: str, record: Any, before: Any) -> None:
+        if register != "check":
+            return
+        for host_id in {one.host for one in (record, before) if one is not None}:
+            task = asyncio.ensure_future(self.telemetry.refresh_checks(host_id))
+            task.add_done_callback(_logged)
+
+    def _agent_revoked(self, agent_id: str) -> None:
+        task = asyncio.ensure_future(self.ingest.sweep())
+        task.add_done_callback(_logged)
+        log.warning("agent revoked agent=%s", agent_id)
+
+    def _host_key(self, host_id: int) -> str:
+        if host_id not in self._keys:
+            self._keys[host_id] = self.db.read_now(lambda c: str(registers.get(c, "host", host_id).key))
+        return self._keys[host_id]
+
+    def _store_broke(self, error: StoreBroken) -> None:
+        if not self.broken.done():
+            self.broken.set_result(error)
+
+
+async def seed(registrar: Registrar) -> None:
+    """Put the shipped rules into an empty register; afterwards they belong to the people here."""
+    from collector.domain.shipped import RULES
+
+    known = await registrar.db.read(lambda connection: registers.all_of(connection, "rule"))
+    if not known:
+        await registrar.apply("sigap", RULES, why="shipped with Sigap")
+
+
+async def _listening(setting: str, address: str, opening: Awaitable[Any]) -> Any:
+    try:
+        return await opening
+    except OSError as error:
+        raise InvalidInput(
+            f"Cannot listen on {address}: {os.strerror(error.errno) if error.errno else error}.",
+            hint=f"Is another collector running? Set {setting} to another address, or stop what uses it.",
+        ) from error
+
+
+def _tls(settings: Settings) -> ssl.SSLContext | None:
+    if not settings.web.certificate:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        context.load_cert_chain(settings.web.certificate, settings.web.key)
+    except (OSError, ssl.SSLError) as error:
+        raise InvalidInput(
+            f"web.certificate and web.key cannot be used: {error}.", hint="Both must be PEM files that belong together."
+        ) from error
+    return context
+
+
+def _retention(settings: Settings) -> Any:
+    store = settings.store
+    return retain.retention_of(
+        raw_days=store.raw_days, five_minutes_days=store.five_minute_days, one_hour_days=store.hour_days
+    )
+
+
+def _private_directory(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise InvalidInput(
+            f"The data directory {path} cannot be made: {error.strerror}.",
+            hint="Choose another with --data or SIGAP_STORE__DATA.",
+        ) from error
+
+
+def _sole_user(data: Path) -> int:
+    """Hold the data directory: two writers on one SQLite file can lose what was acknowledged."""
+    handle = os.open(data / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(handle)
+        raise StoreError(
+            f"Another collector uses the data directory {data}.", hint="Stop it, or choose another with --data."
+        ) from error
+    return handle
+
+
+def _logged(task: asyncio.Future[Any]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        level = logging.WARNING if isinstance(error, CollectorError) else logging.ERROR
+        log.log(level, "follow-up failed error=%r", str(error))

@@ -1,0 +1,186 @@
+"""`sigap up`: the collector and an agent on this host, together, for the first minutes and for small places.
+
+The agent runs as a process of its own, enrolled without questions by a one-time token in a private file. Loopback only,
+unless the settings say otherwise: what needs no password here is said when it starts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import sys
+import webbrowser
+from pathlib import Path
+from typing import Any
+
+from collector.app import Collector
+from collector.domain.errors import InvalidInput
+from collector.store import agents
+
+log = logging.getLogger(__name__)
+
+LOCAL_ACCOUNT = "local"
+AGENT_FILE = """\
+# The agent that `sigap up` runs on this host. Add checks here, or accept proposals on the host's page.
+central_checks = "allow"
+
+[state]
+directory = "{state}"
+"""
+IDENTITY_FILE = "identity.json"
+"""Where an agent keeps who it is."""
+RESTART_SECONDS = (1.0, 2.0, 5.0, 10.0, 30.0)
+STOP_SECONDS = 10.0
+
+
+class LocalAgent:
+    """The agent process: enrolled once, restarted when it ends, stopped with us."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._config = folder / "agent.toml"
+        self._token = folder / "token"
+        self._process: asyncio.subprocess.Process | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self, collector: Collector) -> None:
+        """Enrol when there is no valid identity yet, and run until `stop`."""
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if not self._config.exists():
+            self._config.write_text(AGENT_FILE.format(state=self._folder), encoding="utf-8")
+        if not await self._is_enrolled(collector):
+            issued = await collector.enroller.issue("sigap up", socket.gethostname())
+            _write_private(self._token, issued.secret)
+        self._task = asyncio.create_task(self._keep_running(), name="local agent")
+
+    async def stop(self) -> None:
+        """Let it say goodbye, and wait."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        process = self._process
+        if process is None or process.returncode is not None:
+            return
+        process.terminate()
+        try:
+            await asyncio.wait_for(process.wait(), STOP_SECONDS)
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+
+    async def _is_enrolled(self, collector: Collector) -> bool:
+        """Whether this directory's identity is one that the collector still takes."""
+        if not (self._folder / IDENTITY_FILE).exists():
+            return False
+        known = await collector.db.read(agents.list_agents)
+        return any(one.host_name == socket.gethostname() and one.status == agents.ACTIVE for one in known)
+
+    async def _keep_running(self) -> None:
+        environment = {**os.environ, "MALLOC_ARENA_MAX": "2"}
+        if self._token.exists():
+            environment["SIGAP_AGENT_ENROLMENT__TOKEN_FILE"] = str(self._token)
+        for attempt in range(sys.maxsize):
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "agent", "run", "--config", str(self._config), env=environment
+            )
+            code = await self._process.wait()
+            pause = RESTART_SECONDS[min(attempt, len(RESTART_SECONDS) - 1)]
+            log.warning("local agent ended code=%d restart_seconds=%g", code, pause)
+            await asyncio.sleep(pause)
+
+
+async def up(collector: Collector, *, browser: bool, quiet: bool = False) -> None:
+    """Run collector and agent until SIGINT or SIGTERM, or until the database fails.
+
+    Raises:
+        CollectorError: A port is taken, the database failed, or the agent cannot be started.
+    """
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopping.set)
+    agent = LocalAgent(collector.settings.data / "agent")
+    await collector.start()
+    try:
+        await agent.start(collector)
+        await _greet(collector, browser=browser, quiet=quiet)
+        await _until(stopping, collector)
+    finally:
+        await agent.stop()
+        await collector.stop()
+
+
+async def serve(collector: Collector, *, stopping: asyncio.Event | None = None) -> None:
+    """Run the collector alone until SIGINT or SIGTERM, or until the database fails."""
+    stopping = stopping or asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopping.set)
+    await collector.start()
+    try:
+        print(f"Sigap serves {collector.settings.url}", flush=True)
+        if not await collector.access.is_set_up():
+            link = await collector.access.setup_link()
+            print(f"Set it up within 15 minutes: {collector.settings.url}/setup?link={link}", flush=True)
+        _notify_ready()
+        await _until(stopping, collector)
+    finally:
+        await collector.stop()
+
+
+async def _greet(collector: Collector, *, browser: bool, quiet: bool) -> None:
+    url = collector.settings.url
+    await collector.access.ensure_local_account(LOCAL_ACCOUNT)
+    link = f"{url}/sign-in?link={await collector.access.sign_in_link(LOCAL_ACCOUNT)}"
+    lines = [f"Sigap serves {url}", f"Open it, signed in (once, 15 minutes): {link}"]
+    if collector.settings.web.open_on_loopback:
+        lines.append("On this host /metrics, /federate and service discovery need no token; everything else does.")
+    lines.append("Ctrl+C stops it; what was measured stays in " + str(collector.settings.data))
+    print("\n".join(lines), flush=True)
+    if browser and not quiet:
+        with contextlib.suppress(webbrowser.Error):
+            await asyncio.to_thread(webbrowser.open, link)
+
+
+async def _until(stopping: asyncio.Event, collector: Collector) -> None:
+    waiting = asyncio.create_task(stopping.wait())
+    both: tuple[asyncio.Future[Any], ...] = (waiting, collector.broken)
+    await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    if collector.broken.done():
+        raise collector.broken.result()
+
+
+def _write_private(path: Path, text: str) -> None:
+    path.unlink(missing_ok=True)
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(handle, "w") as stream:
+        stream.write(text)
+
+
+def _notify_ready() -> None:
+    """Tell systemd that the service is ready, where it asked for that."""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if not address:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
+        channel.connect("\0" + address[1:] if address.startswith("@") else address)
+        channel.sendall(b"READY=1")
+
+
+def require_loopback(address: str, setting: str) -> None:
+    """Refuse to open without a password what others could reach.
+
+    Raises:
+        InvalidInput: `address` is not a loopback address.
+    """
+    host = address.rpartition(":")[0].strip("[]")
+    if host not in ("localhost", "::1") and not host.startswith("127."):
+        raise InvalidInput(
+            f"{setting} is {address}, which others can reach; `sigap up` is for this host.",
+            hint="Use `sigap serve` and set up an account.",
+        )
