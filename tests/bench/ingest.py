@@ -1,21 +1,23 @@
-"""Samples per CPU-second of taking measurements in: our journal and heads, and the peers on the same samples.
+"""Samples per CPU-second of taking measurements in: ours over the whole way, and the peers on the same samples.
 
-Every figure counts the server's CPU only, kernel time included, until the samples are durable (ours: fsync before the
-acknowledgement; the peers answer before their fsync).
+Every figure counts the server's CPU only, kernel time included. Ours acknowledges after the fsync and over mutual TLS;
+the peers answer before theirs, over plain HTTP.
 """
 
 from __future__ import annotations
 
+import asyncio
 import tempfile
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 from collector.domain.sample import Accepted, Row
 from collector.store import schema
 from collector.store.database import Database
 from collector.store.series import SeriesStore
-from tests.bench import hosts, remote_write
-from tests.bench.figure import Figure, cpu_of, resident_mib, spending
+from tests.bench import hosts, remote_write, streams
+from tests.bench.figure import Figure, Spent, cpu_of, resident_mib, spending
 
 HOSTS = 200
 BEATS = 150
@@ -28,15 +30,18 @@ SERIES = len(hosts.LAYOUT.columns)
 
 def run() -> Iterator[Figure]:
     """Ours first; the peers' lines say how many times as much that is."""
-    ours = store_only()
-    yield Figure("journal with fsync and heads, without network", ours / 1e6, "M samples/CPU-s", "Sigap")
+    store = store_only()
+    yield Figure("journal with fsync and heads, without network", store / 1e6, "M samples/CPU-s", "Sigap's store")
+    ours, spent = whole_way()
+    load = f"Sigap, {HOSTS} streams, {spent.cpu_seconds / spent.wall_seconds:.2f} of a core busy"
+    yield Figure("mutual TLS, protocol, journal with fsync, ack", ours / 1e6, "M samples/CPU-s", load)
     for peer in remote_write.PEERS:
         if not peer.is_installed:
             yield Figure(f"{peer.name} is not installed: left out", 0, "")
             continue
         rate, resident = peer_rate(peer)
         yield Figure("remote write", rate / 1e6, "M samples/CPU-s", f"{peer.name}, {resident:.0f} MiB")
-        yield Figure(f"Sigap's store against {peer.name}", ours / rate, "times")
+        yield Figure(f"Sigap against {peer.name}", ours / rate, "times", f"the store alone {store / rate:.1f} times")
 
 
 def store_only() -> float:
@@ -56,6 +61,20 @@ def store_only() -> float:
                 database.write_now(lambda c, accepted=accepted: store.absorb(c, accepted))()
         database.close()
     return HOSTS * BEATS * SERIES / spent.cpu_seconds
+
+
+def whole_way() -> tuple[float, Spent]:
+    """Samples per CPU-second from the agents' streams to the acknowledgement; the agents run in another process."""
+    now_ms = _now_ms()
+    with tempfile.TemporaryDirectory(prefix="sigap-bench-") as folder:
+        spent, rows = asyncio.run(
+            streams.deliver(
+                Path(folder), streams=HOSTS, beats=BEATS, start_ms=now_ms - BEATS * hosts.BEAT_MS, now_ms=now_ms
+            )
+        )
+    if rows != HOSTS * BEATS:
+        raise RuntimeError(f"{rows} of {HOSTS * BEATS} acknowledged rows are stored.")
+    return rows * SERIES / spent.cpu_seconds, spent
 
 
 def peer_rate(peer: remote_write.Peer) -> tuple[float, float]:
