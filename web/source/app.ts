@@ -1,4 +1,5 @@
 // Small help on every page. All pages work without it; charts and live updates are what need scripts.
+import "./checked.ts";
 import { ago, word } from "./text.ts";
 import { swap } from "./swap.ts";
 import { toast } from "./toast.ts";

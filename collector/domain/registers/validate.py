@@ -110,6 +110,8 @@ def refuse(register: Register[Any], problems: Mapping[str, Words], *, hint: str 
         InvalidInput: `fields` says what, in words of both languages.
     """
     if problems:
+        order = {each.name: place for place, each in enumerate(register.fields)}
+        problems = dict(sorted(problems.items(), key=lambda each: order.get(each[0], len(order))))
         title = str(register.title).lower()
         raise InvalidInput(f"The {title} cannot be saved: {summary(problems)}", fields=problems, hint=hint)
 

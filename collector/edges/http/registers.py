@@ -111,7 +111,9 @@ async def record(request: web.Request) -> Page:
     return await _record(request)
 
 
-async def _record(request: web.Request, *, refused: InvalidInput | None = None, transition: str = "") -> Page:
+async def _record(
+    request: web.Request, *, refused: InvalidInput | None = None, transition: str = "", why: str = ""
+) -> Page:
     register, key = _register(request), request.match_info["key"]
     actor = shape.actor_of(request)
 
@@ -142,6 +144,7 @@ async def _record(request: web.Request, *, refused: InvalidInput | None = None, 
             "refused": {
                 "transition": transition,
                 "fields": refused.fields if refused else {},
+                "why": why,
             },
             "labels": {each.name: each.label for each in register.fields},
         },
@@ -245,7 +248,7 @@ async def move(request: web.Request) -> Page:
             shape.actor_of(request), register.name, key, name, version=_version(form), why=why
         )
     except InvalidInput as refused:
-        return await _record(request, refused=refused, transition=name)
+        return await _record(request, refused=refused, transition=name, why=why)
     raise web.HTTPSeeOther(f"{BASE}/{register.name}/{key}")
 
 

@@ -122,9 +122,12 @@ async def test_a_step_that_is_not_possible_says_what_is_missing(start: Start) ->
     client = await start()
     headers = await csrf_of(client)
     steps = "/registers/service/shop/transitions"
-    refused = await client.post(steps, data={"transition": "define", "version": "1"}, headers=headers)
+    define = {"transition": "define", "version": "1", "why": "typed already"}
+    refused = await client.post(steps, data=define, headers=headers)
+    text = await refused.text()
     assert refused.status == 422
-    assert "/registers/service/shop/edit#field-description" in await refused.text()
+    assert "/registers/service/shop/edit#field-description" in text
+    assert 'value="typed already"' in text
     done = await client.post(
         steps, data={"transition": "adopt", "why": "runs since 2019", "version": "1"}, headers=headers
     )
