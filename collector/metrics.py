@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.metrics import disable_created_metrics
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector as Source
@@ -87,6 +87,36 @@ class _Called(Source):
     def describe(self) -> Iterable[Metric]:
         # Asking the source while registering would read the store before it is open.
         return ()
+
+
+SERIES_GAUGES = (
+    ("series_hosts", "Hosts with a row in the last five minutes.", "hosts"),
+    ("series_active", "Series with a row in the last five minutes.", "series"),
+    ("series_head_rows", "Rows in memory that are not in a block yet.", "head_rows"),
+    ("series_head_bytes", "Memory of those rows.", "head_bytes"),
+    ("series_journal_records", "Journal records that would be replayed after a kill.", "journal_records"),
+)
+SERIES_COUNTERS = (
+    ("series_duplicate_rows", "Rows left out because a row with their time was stored before.", "duplicate_rows"),
+    ("series_too_old_rows", "Rows refused because retention has passed their time.", "too_old_rows"),
+    ("series_unreadable_rows", "Rows without a known layout or of a wrong length.", "unreadable_rows"),
+    ("series_damaged_blocks", "Times that a damaged block was met and not served.", "damaged_blocks"),
+    ("series_damaged_records", "Damaged journal records skipped at the start.", "damaged_records"),
+)
+
+
+def series_families(statistics: Any, *, now_ms: int) -> list[Metric]:
+    """What the series store holds; `statistics` is `collector.store.series.Statistics`, read for this scrape."""
+    families = [gauge(name, text, [((), getattr(statistics, source))], ()) for name, text, source in SERIES_GAUGES]
+    for name, text, source in SERIES_COUNTERS:
+        counter: Any = CounterMetricFamily(f"sigap_{name}", text, value=getattr(statistics, source))
+        families.append(counter)
+    oldest_ms = statistics.journal_oldest_ms
+    age = 0.0 if oldest_ms is None else max(0.0, (now_ms - oldest_ms) / 1000)
+    families.append(gauge("series_journal_age_seconds", "Age of the oldest journal record.", [((), age)], ()))
+    blocks = [((str(resolution_ms // 1000),), float(count)) for resolution_ms, count in statistics.blocks.items()]
+    families.append(gauge("series_blocks", "Blocks by resolution; 0 is raw.", blocks, ("resolution_seconds",)))
+    return families
 
 
 def gauge(name: str, text: str, values: Iterable[tuple[tuple[str, ...], float]], labels: tuple[str, ...]) -> Metric:

@@ -64,7 +64,8 @@ def life(path: Path) -> Iterator[Figure]:
     yield Figure(
         "heads of a full window, resident", (resident_mib(os.getpid()) - before) * 500 / HOSTS, "MiB/500 hosts"
     )
-    yield Figure("journal", statistics.journal_bytes / SAMPLES, "bytes/sample", "kept for 2 h")
+    size = "SELECT sum(length(body)) FROM journal"
+    yield Figure("journal", _number(path, size) / SAMPLES, "bytes/sample", "kept for 2 h")
     with spending() as spent:
         again = SeriesStore(database, clock=lambda: now)
         again.open()
@@ -123,10 +124,12 @@ def timed(what: str, ask: Callable[[], list[object]]) -> Figure:
 
 
 def _block_bytes(path: Path) -> int:
+    try:
+        return _number(path, "SELECT sum(pgsize) FROM dbstat WHERE name LIKE '%block%'")
+    except sqlite3.OperationalError:  # this SQLite was built without dbstat
+        return _number(path, "SELECT sum(length(body)) + (SELECT sum(length(body)) FROM block_family) FROM block")
+
+
+def _number(path: Path, statement: str) -> int:
     with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as connection:
-        try:
-            statement = "SELECT sum(pgsize) FROM dbstat WHERE name LIKE '%block%'"
-            return int(connection.execute(statement).fetchone()[0])
-        except sqlite3.OperationalError:
-            statement = "SELECT (SELECT sum(length(body)) FROM block) + (SELECT sum(length(body)) FROM block_family)"
-            return int(connection.execute(statement).fetchone()[0])
+        return int(connection.execute(statement).fetchone()[0])

@@ -47,7 +47,7 @@ class Statistics:
     head_bytes: int
     blocks: dict[int, int]  # by resolution in milliseconds
     journal_records: int
-    journal_bytes: int
+    journal_oldest_ms: int | None  # when the oldest record arrived
     rows: int
     samples: int
     duplicate_rows: int
@@ -212,7 +212,7 @@ class SeriesStore:
         now_ms = self._clock()
         live = [(host, row) for host, _, row in self._heads.newest(None) if now_ms - row.wall_ms < LOOKBACK_MS]
         heads, rows, head_bytes = self._heads.measure()
-        blocks, (records, journal_bytes) = self._db.read_now(lambda c: (shelf.count(c), journal.size(c)))
+        blocks, (records, oldest_ms) = self._db.read_now(lambda c: (shelf.count(c), journal.depth(c)))
         counts, damages = self._heads.counts, self._reader.damages
         return Statistics(
             hosts=len({host for host, _ in live}),
@@ -222,7 +222,7 @@ class SeriesStore:
             head_bytes=head_bytes,
             blocks={tier.resolution_ms: blocks.get(tier.resolution_ms, 0) for tier in TIERS},
             journal_records=records,
-            journal_bytes=journal_bytes,
+            journal_oldest_ms=oldest_ms,
             rows=counts.rows,
             samples=counts.samples,
             duplicate_rows=counts.duplicates,

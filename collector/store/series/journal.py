@@ -121,7 +121,10 @@ def trim(connection: Connection, before_id: int) -> int:
     return connection.execute(delete(journal).where(journal.c.id < before_id, journal.c.id < newest)).rowcount
 
 
-def size(connection: Connection) -> tuple[int, int]:
-    """Number of records and their bytes."""
-    count, total = connection.execute(select(func.count(), func.sum(func.length(journal.c.body)))).one()
-    return int(count), int(total or 0)
+def depth(connection: Connection) -> tuple[int, int | None]:
+    """Number of records, and when the oldest was received; ids have no holes, so nothing is counted."""
+    first, last = connection.execute(select(func.min(journal.c.id), func.max(journal.c.id))).one()
+    if first is None:
+        return 0, None
+    oldest = connection.execute(select(journal.c.received_ms).where(journal.c.id == first)).scalar_one()
+    return int(last) - int(first) + 1, int(oldest)

@@ -460,6 +460,21 @@ async def test_a_clock_in_the_future_does_not_hold_the_journal_back(database: Da
     assert _rows_of(database)[0] == 1
 
 
+async def test_statistics_say_what_is_held_and_how_old_the_journal_is(database: Database) -> None:
+    clock = Clock()
+    store = opened(database, clock)
+    assert store.statistics().journal_oldest_ms is None
+    layout_id = declare(database, store)
+    ingest(database, store, 1, beats(layout_id, START_MS, 3))
+    clock.now_ms += 20_000
+    ingest(database, store, 2, beats(layout_id, START_MS, 2))
+    found = store.statistics()
+    assert (found.hosts, found.series, found.heads, found.head_rows) == (2, 8, 2, 5)
+    assert (found.journal_records, found.journal_oldest_ms) == (2, START_MS)
+    assert (found.rows, found.samples) == (5, 20)
+    assert found.head_bytes > 0
+
+
 async def test_a_window_waits_for_rows_on_their_way(database: Database) -> None:
     clock = Clock(START_MS + WINDOW_MS)
     store = opened(database, clock)
