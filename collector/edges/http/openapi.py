@@ -20,7 +20,8 @@ from collector.edges.http.routing import Permission, Route
 API = "/api/v1"
 PATH = f"{API}/openapi.json"
 VERSION = "1"
-PARAMETER = re.compile(r"\{([a-z_]+)(?::([^{}]*))?\}")
+PARAMETER = re.compile(r"\{([a-z_]+)(?::((?:[^{}]|\{[^{}]*\})*))?\}")
+"""aiohttp's `{name}` or `{name:regex}`, where the regex may count: `{id:\\d{1,18}}`."""
 PROBLEM = {"$ref": "#/components/responses/Problem"}
 JSON = "application/json"
 YAML = "application/yaml"

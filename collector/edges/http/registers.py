@@ -20,6 +20,7 @@ from collector.edges.http import register_form as shape
 from collector.edges.http import render
 from collector.edges.http.context import context_of
 from collector.edges.http.routing import Page, Permission, Route
+from collector.flows import manifest
 from collector.store import audit
 from collector.store import registers as store
 from collector.store.database import Connection
@@ -104,6 +105,13 @@ def _filters(connection: Connection, register: Register[Any], query: Query) -> l
             value = query.filters.get(each.name, "")
             filters.append({"name": each.name, "label": each.label, "options": names, "value": value})
     return filters
+
+
+async def about(request: web.Request) -> Page:
+    """What the register is: its fields, its life cycle, an example."""
+    register = _register(request)
+    example = manifest.write([{"register": register.name, **register.example}]) if register.example else ""
+    return Page("register/about.html", {"register": shape.describe(register), "example": example})
 
 
 async def record(request: web.Request) -> Page:
@@ -274,6 +282,7 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", ONE, create, Permission.OPERATE, "Create a record"),
     # No key begins with "-", so no record can hide these.
     Route("GET", f"{ONE}/-/new", new, Permission.OPERATE, "Form of a new record"),
+    Route("GET", f"{ONE}/-/about", about, Permission.VIEW, "What a register is"),
     Route("GET", f"{ONE}/{{key}}", record, Permission.VIEW, "A record"),
     Route("POST", f"{ONE}/{{key}}", save, Permission.OPERATE, "Change a record"),
     Route("GET", f"{ONE}/{{key}}/edit", edit, Permission.OPERATE, "Form of a record"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import html
 import io
 import json
 from collections.abc import Awaitable, Callable
@@ -58,6 +59,8 @@ async def test_every_register_has_its_pages_in_both_languages(start: Start, name
     form = await (await client.get(f"/registers/{name}/-/new", headers=headers)).text()
     assert all(f'name="{each.name}"' in form for each in REGISTERS[name].writable)
     assert all(f'name="{each.name}"' not in form for each in REGISTERS[name].fields if not each.writable)
+    about = await (await client.get(f"/registers/{name}/-/about", headers=headers)).text()
+    assert all(each.label.to(language) in html.unescape(about) for each in REGISTERS[name].fields)
 
 
 async def test_a_record_is_made_edited_and_seen_without_scripts(start: Start) -> None:
