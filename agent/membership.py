@@ -31,6 +31,7 @@ class Membership:
         self._state: Path = config.state_directory
         self._clock = clock
         self._token = config.file.enrolment.token
+        self.attempts = 0  # enrolments tried
         self._not_before = 0.0
         self._pause_seconds = FIRST_PAUSE_SECONDS
         self._trouble = ""
@@ -66,6 +67,7 @@ class Membership:
 
     def _enrol(self) -> Identity:
         settings = self._config.file.enrolment
+        self.attempts += 1
         try:
             return enrol.enrol(
                 self._token, self._state, self._config.host_name, version=VERSION, address=settings.address
