@@ -9,9 +9,10 @@ import asyncio
 import json
 import logging
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import click
 from rich.console import Console
@@ -20,6 +21,9 @@ from rich.table import Table
 from collector import config, up
 from collector.app import Collector
 from collector.domain.errors import CollectorError, InvalidInput, StoreBroken
+from collector.remote import Remote
+from collector.store import migrations
+from collector.store.database import Database
 
 LOOPBACK = ["127.0.0.0/8", "::1/128"]
 EXIT_FAILED, EXIT_USAGE, EXIT_STORE = 1, 2, 70
@@ -152,11 +156,176 @@ def check_command(file: Path | None, data: Path | None, show: bool, as_json: boo
     click.echo("The settings are accepted.")
 
 
+def _remote(command: Callable[..., Any]) -> Callable[..., Any]:
+    command = click.option("--token", envvar="SIGAP_TOKEN", default="", help="API token, with --url.")(command)
+    command = click.option("--url", envvar="SIGAP_URL", default="", help="A collector elsewhere.")(command)
+    return click.option(
+        "--data", type=click.Path(path_type=Path), help="Data directory of the collector on this host."
+    )(command)
+
+
+def _call(where: Mapping[str, Any], method: str, path: str, body: Any = None, *, text: str | None = None) -> Any:
+    data = where["data"] or config.load(None).data
+    remote = Remote(Path(data), url=where["url"], token=where["token"])
+    return asyncio.run(remote.call(method, path, body, text=text))
+
+
+@cli.command("apply")
+@_remote
+@click.option("--dry-run", is_flag=True, help="Only say what would change.")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.argument("files", nargs=-1, required=True, type=click.File(encoding="utf-8"))
+def apply_command(files: tuple[IO[str], ...], dry_run: bool, as_json: bool, **where: Any) -> None:
+    """Create and change records as YAML documents say; all of them or none.
+
+    \b
+    Example:
+      sigap apply --dry-run services.yaml
+    """
+    text = "\n---\n".join(stream.read() for stream in files)
+    told = _call(where, "POST", f"/apply?dry_run={'true' if dry_run else 'false'}", text=text)
+    if as_json:
+        _json(told)
+        return
+    steps = [(one["register"], one["key"], ", ".join([one["action"], *one["transitions"]])) for one in told["steps"]]
+    _table(("register", "key", "would do" if dry_run else "done"), steps)
+
+
+@cli.command("export")
+@_remote
+@click.option("--register", "only", multiple=True, help="Only this register; may be given more than once.")
+def export_command(only: tuple[str, ...], **where: Any) -> None:
+    """Write every record as YAML documents, without secrets.
+
+    \b
+    Example:
+      sigap export --register service > services.yaml
+    """
+    query = "&".join(f"register={name}" for name in only)
+    click.echo(_call(where, "GET", f"/export?{query}"), nl=False)
+
+
+@cli.command("sign-in")
+@_remote
+@click.argument("name")
+def sign_in_command(name: str, **where: Any) -> None:
+    """Print a one-time link that signs NAME in, for 15 minutes."""
+    click.echo(_call(where, "POST", "/sign-in-links", {"name": name})["link"])
+
+
+@cli.command("token")
+@_remote
+@click.option("--scope", type=click.Choice(["read", "write", "admin"]), default="read", show_default=True)
+@click.option("--days", type=click.IntRange(1, 3650), help="When it expires; without it never.")
+@click.argument("name")
+def token_command(name: str, scope: str, days: int | None, **where: Any) -> None:
+    """Make an API token and print it once.
+
+    \b
+    Example:
+      sigap token prometheus > /etc/prometheus/sigap-token
+    """
+    click.echo(_call(where, "POST", "/tokens", {"name": name, "scope": scope, "days": days})["secret"])
+
+
+@cli.command("enrol")
+@_remote
+@click.option("--host", "host_name", default="", help="Only this host may use it.")
+def enrol_command(host_name: str, **where: Any) -> None:
+    """Print the command that enrols the next host; it works once, for 15 minutes."""
+    click.echo(_call(where, "POST", "/enrolment-tokens", {"host_name": host_name})["command"])
+
+
+@cli.command("agents")
+@_remote
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def agents_command(as_json: bool, **where: Any) -> None:
+    """List the agents."""
+    found = _call(where, "GET", "/agents")["agents"]
+    if as_json:
+        _json(found)
+        return
+    columns = ("host", "status", "version", "last seen", "spool", "gaps", "id")
+    _table(
+        columns,
+        [
+            (
+                one["host_name"],
+                one["status"],
+                one["version"],
+                _moment(one["last_seen_ms"]),
+                str(one["spool_bytes"]),
+                str(one["gaps"]),
+                one["id"],
+            )
+            for one in found
+        ],
+    )
+
+
+@cli.command("revoke")
+@_remote
+@click.option("--why", required=True, help="The reason, for the record.")
+@click.argument("agent_id")
+def revoke_command(agent_id: str, why: str, **where: Any) -> None:
+    """Cut an agent off within seconds."""
+    _call(where, "POST", f"/agents/{agent_id}/revoke", {"why": why})
+    click.echo(f"Revoked {agent_id}.")
+
+
+@cli.command("alerts")
+@_remote
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def alerts_command(as_json: bool, **where: Any) -> None:
+    """List what fires now."""
+    found = _call(where, "GET", "/alerts")["alerts"]
+    if as_json:
+        _json(found)
+        return
+    columns = ("severity", "rule", "host", "since", "summary")
+    _table(
+        columns,
+        [
+            (
+                one["severity"],
+                one["rule"],
+                one["host"],
+                _moment(one["fired_ms"]),
+                one["annotations"].get("summary", ""),
+            )
+            for one in found
+        ],
+    )
+
+
+@cli.command("migrate")
+@_shared
+@click.option("--generate", metavar="MESSAGE", help="Write the migration that the tables in the code need.")
+def migrate_command(file: Path | None, data: Path | None, generate: str | None) -> None:
+    """Bring the database to the newest tables; `sigap up` and `serve` do it by themselves."""
+    if generate is not None:
+        click.echo(f"Wrote {migrations.generate(generate)}")
+        return
+    settings = config.load(file, store__data=str(data) if data else None)
+    database = Database(settings.store.database_url)
+    try:
+        applied = migrations.migrate(database.engine)
+    finally:
+        database.close()
+    click.echo(f"Applied {', '.join(applied)}." if applied else "The tables are current.")
+
+
+def _moment(unix_ms: int | None) -> str:
+    if unix_ms is None:
+        return "never"
+    return datetime.fromtimestamp(unix_ms / 1_000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+
+
 def _json(value: Any) -> None:
     click.echo(json.dumps(value, indent=2, default=str, ensure_ascii=False))
 
 
-def _table(columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+def _table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
     table = Table(*columns, box=None, pad_edge=False, header_style="bold")
     for row in rows:
         table.add_row(*row)

@@ -52,6 +52,8 @@ from collector.store.vault import Vault
 
 log = logging.getLogger(__name__)
 
+CONTROL_SOCKET = "control.sock"
+"""In the data directory: how the command line on this host reaches the running collector."""
 MINUTE_MS = 60_000
 HOUSEKEEPING_SECONDS = 600.0
 GRACE_SECONDS = 5.0
@@ -224,6 +226,10 @@ class Collector:
         host, _, port = self.settings.web.address.rpartition(":")
         site = web.TCPSite(runner, host.strip("[]"), int(port), ssl_context=_tls(self.settings))
         await _listening("web.address", self.settings.web.address, site.start())
+        control = self.settings.data / CONTROL_SOCKET
+        control.unlink(missing_ok=True)
+        await web.UnixSite(runner, control).start()
+        control.chmod(0o600)
 
     def _run_forever(self, work: Any, name: str) -> None:
         task = asyncio.create_task(work, name=name)

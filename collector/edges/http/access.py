@@ -6,6 +6,7 @@ The rules are `flows.access`; this file only reads forms and cookies.
 from __future__ import annotations
 
 import ipaddress
+import socket
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
@@ -24,9 +25,11 @@ BEARER = "Bearer "
 
 
 def authenticator(access: Access, *, open_on_loopback: bool) -> Authenticate:
-    """Who asks: an API token, else a session, else, where allowed, a scraper on this host, else nobody."""
+    """Who asks: whoever runs the collector, a token, a session, a scraper on this host where allowed, or nobody."""
 
     async def authenticate(request: web.Request) -> Viewer:
+        if _by_control_socket(request):
+            return Viewer("control", Role.ADMIN, by_token=True)
         presented = request.headers.get("Authorization", "")
         if presented:
             return await _by_token(access, presented)
@@ -48,6 +51,12 @@ async def _by_token(access: Access, presented: str) -> Viewer:
         )
     account, role = owner
     return Viewer(account.name, role, account.id, account.language, by_token=True)
+
+
+def _by_control_socket(request: web.Request) -> bool:
+    """Whether the request came over the control socket, which only the collector's own account can open."""
+    listening = request.transport.get_extra_info("socket") if request.transport else None
+    return listening is not None and listening.family == socket.AF_UNIX
 
 
 def _is_local(request: web.Request) -> bool:

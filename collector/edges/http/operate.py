@@ -1,0 +1,182 @@
+"""REST for what people do on pages other than the registers': agents, tokens, alerts, channels, sign-in links.
+
+The command line uses exactly this, over the control socket of the collector on the same host.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+from aiohttp import web
+from msgspec import Meta
+
+from collector.domain.access import Account, Role, Scope
+from collector.domain.errors import Conflict, InvalidInput, NotFound
+from collector.edges.http.alerts import shown
+from collector.edges.http.context import context_of, viewer_of
+from collector.edges.http.routing import Page, Permission, Route
+from collector.store import accounts, agents, alerts
+from collector.store.database import Connection
+
+API = "/api/v1"
+T = TypeVar("T")
+Text = Annotated[str, Meta(max_length=500)]
+
+
+class _Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a request may carry; anything else is refused by name."""
+
+
+class _Token(_Body, frozen=True):
+    name: Text
+    scope: Scope = Scope.READ
+    days: Annotated[int, Meta(ge=1, le=3_650)] | None = None
+    account: Text = ""  # whose; empty: the caller's own
+
+
+class _Link(_Body, frozen=True):
+    name: Text
+
+
+class _Enrolment(_Body, frozen=True):
+    host_name: Text = ""
+
+
+class _Why(_Body, frozen=True):
+    why: Text = ""
+
+
+class _Person(_Body, frozen=True):
+    name: Text
+    role: Role
+    password: Text
+
+
+async def _body(request: web.Request, shape: type[T]) -> T:
+    raw = await request.read()
+    try:
+        return msgspec.json.decode(raw or b"{}", type=shape)
+    except msgspec.MsgspecError as error:
+        raise InvalidInput(f"The request's body cannot be used: {error}") from error
+
+
+def _made(data: Any, status: int = 201) -> Page:
+    return Page("", data, status=status)
+
+
+async def list_agents(request: web.Request) -> Page:
+    """Every agent that ever enrolled."""
+    return _made({"agents": await context_of(request).db.read(agents.list_agents)}, 200)
+
+
+async def revoke_agent(request: web.Request) -> Page:
+    """Revoke an agent's certificates; it is cut off within seconds."""
+    why = (await _body(request, _Why)).why
+    await context_of(request).enroller.revoke(viewer_of(request).name, request.match_info["id"], why)
+    return _made({}, 200)
+
+
+async def issue_enrolment(request: web.Request) -> Page:
+    """A one-time token for the next host; its secret is in this answer and never again."""
+    wanted = await _body(request, _Enrolment)
+    issued = await context_of(request).enroller.issue(viewer_of(request).name, wanted.host_name)
+    return _made({"id": issued.id, "secret": issued.secret, "command": issued.command, "expires_ms": issued.expires_ms})
+
+
+async def withdraw_enrolment(request: web.Request) -> Page:
+    """End an unused enrolment token now."""
+    await context_of(request).enroller.withdraw(viewer_of(request).name, request.match_info["id"])
+    return _made({}, 200)
+
+
+async def make_sign_in_link(request: web.Request) -> Page:
+    """A one-time link that signs a person in, for the way back when a password is lost."""
+    context, name = context_of(request), (await _body(request, _Link)).name
+    link = await context.access.sign_in_link(name)
+    return _made({"link": f"{context.settings.url}/sign-in?link={link}"})
+
+
+async def list_tokens(request: web.Request) -> Page:
+    """Every API token, without its secret."""
+    return _made({"tokens": [one._asdict() for one in await context_of(request).db.read(accounts.tokens)]}, 200)
+
+
+async def make_token(request: web.Request) -> Page:
+    """An API token; its secret is in this answer and never again."""
+    wanted = await _body(request, _Token)
+    context, viewer = context_of(request), viewer_of(request)
+    if wanted.account and wanted.account != viewer.name and not viewer.may(Permission.ADMIN):
+        raise Conflict("Only an administrator makes tokens for others.", hint="Leave `account` out.")
+
+    def owner(connection: Connection) -> Account | None:
+        if wanted.account:
+            return accounts.by_name(connection, wanted.account)
+        if viewer.account_id is not None:
+            return accounts.by_id(connection, viewer.account_id)
+        # The control socket is nobody's account: the first administrator answers for what is made there.
+        return next((one for one in accounts.everybody(connection) if one.active and one.role is Role.ADMIN), None)
+
+    account = await context.db.read(owner)
+    if account is None:
+        raise NotFound("There is no such account.", hint="Set Sigap up first, or name an account that exists.")
+    made = await context.access.new_token(account, wanted.name, wanted.scope, days=wanted.days)
+    return _made({"id": made.id, "secret": made.secret})
+
+
+async def revoke_token(request: web.Request) -> Page:
+    """Make an API token invalid at once."""
+    await context_of(request).access.revoke_token(request.match_info["id"])
+    return _made({}, 200)
+
+
+async def add_person(request: web.Request) -> Page:
+    """Add an account."""
+    wanted, context, viewer = await _body(request, _Person), context_of(request), viewer_of(request)
+    actor = Account(viewer.account_id or 0, viewer.name, Role(viewer.role), viewer.language, True, "")
+    account_id = await context.access.add_account(actor, name=wanted.name, role=wanted.role, password=wanted.password)
+    return _made({"id": account_id})
+
+
+async def list_alerts(request: web.Request) -> Page:
+    """Alerts that fire now, worst first."""
+    found = await context_of(request).db.read(alerts.active)
+    return _made({"alerts": [shown(one) for one in found]}, 200)
+
+
+async def acknowledge_alert(request: web.Request) -> Page:
+    """Say that somebody takes care of an alert."""
+    context, alert_id = context_of(request), int(request.match_info["id"])
+    who, now_ms = viewer_of(request).name, context.clock()
+    if not await context.db.write(lambda c: alerts.acknowledge(c, alert_id, who=who, now_ms=now_ms)):
+        raise Conflict("This alert is over, or somebody takes care of it already.")
+    context.live.publish()
+    return _made({}, 200)
+
+
+async def test_channel(request: web.Request) -> Page:
+    """Send a test message to a channel and say how that went."""
+    attempt = await context_of(request).deliverer.test(request.match_info["key"])
+    return _made({"ok": attempt.ok, "status": attempt.status, "detail": attempt.detail}, 200)
+
+
+ROUTES = (
+    Route("GET", f"{API}/agents", list_agents, Permission.VIEW, "Agents"),
+    Route("POST", f"{API}/agents/{{id}}/revoke", revoke_agent, Permission.ADMIN, "Revoke an agent's certificates"),
+    Route("POST", f"{API}/enrolment-tokens", issue_enrolment, Permission.OPERATE, "Issue a one-time enrolment token"),
+    Route("DELETE", f"{API}/enrolment-tokens/{{id}}", withdraw_enrolment, Permission.OPERATE, "End an unused token"),
+    Route("POST", f"{API}/sign-in-links", make_sign_in_link, Permission.ADMIN, "Make a one-time sign-in link"),
+    Route("GET", f"{API}/tokens", list_tokens, Permission.ADMIN, "API tokens"),
+    Route("POST", f"{API}/tokens", make_token, Permission.VIEW, "Make an API token"),
+    Route("DELETE", f"{API}/tokens/{{id}}", revoke_token, Permission.ADMIN, "Revoke an API token"),
+    Route("POST", f"{API}/accounts", add_person, Permission.ADMIN, "Add an account"),
+    Route("GET", f"{API}/alerts", list_alerts, Permission.VIEW, "Alerts that fire now"),
+    Route(
+        "POST",
+        rf"{API}/alerts/{{id:\d{{1,18}}}}/acknowledge",
+        acknowledge_alert,
+        Permission.OPERATE,
+        "Take care of an alert",
+    ),
+    Route("POST", f"{API}/channels/{{key}}/test", test_channel, Permission.OPERATE, "Send a test message"),
+)
