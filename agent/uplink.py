@@ -129,6 +129,11 @@ class Uplink:
         if self._thread.ident is not None:
             self._thread.join(JOIN_SECONDS)
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the collector takes our batches."""
+        return self._core.is_open
+
     def samples(self) -> Sequence[Sample]:
         """What delivery knows of itself; the clock's skew only once it was measured."""
         found = [
