@@ -153,8 +153,9 @@ def _token(path: str | None) -> str:
 
 def _run(config: Config, arguments: argparse.Namespace) -> int:
     from agent import identity, sampler
+    from agent.identity import Identity
     from agent.membership import Membership
-    from agent.pipeline import Pipeline
+    from agent.pipeline import Pipeline, Receive
     from agent.service_manager import ServiceManager
     from agent.spool import Spool
     from agent.spool_file import SpoolError
@@ -174,15 +175,17 @@ def _run(config: Config, arguments: argparse.Namespace) -> int:
         )
     except (identity.IdentityError, SpoolError) as error:
         return _fail(error)
-    about = About(VERSION, config.host_name, boot_id, config.accepts_checks)
+
+    def connect(config: Config, found: Identity, receive: Receive) -> Uplink:
+        about = About(VERSION, config.host_name, boot_id, config.accepts_checks)
+        return Uplink(found, spool, about=about, now=sampler.now, rng=secrets.SystemRandom(), receive=receive)
+
     pipeline = Pipeline(
         config,
         spool,
         load=lambda: configuration.load(arguments.config, os.environ),
         trust=Membership(config),
-        connect=lambda found, receive: Uplink(
-            found, spool, about=about, now=sampler.now, rng=secrets.SystemRandom(), receive=receive
-        ),
+        connect=connect,
         manager=ServiceManager(os.environ),
     )
     signal.signal(signal.SIGTERM, lambda *_: pipeline.stop())

@@ -14,7 +14,7 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Protocol
 
-from agent import sampler, schedule
+from agent import remembered, sampler, schedule
 from agent.beat import Beat
 from agent.config import Config, ConfigError
 from agent.identity import Identity
@@ -81,7 +81,7 @@ class Pipeline:
         *,
         load: Callable[[], Config],
         trust: Trust,
-        connect: Callable[[Identity, Receive], Link],
+        connect: Callable[[Config, Identity, Receive], Link],
         manager: ServiceManager,
         now: Callable[[], Moment] = sampler.now,
     ) -> None:
@@ -96,7 +96,7 @@ class Pipeline:
         self._encoder = Encoder()
         self._link: Link | None = None
         self._identity: Identity | None = None
-        self._central: Sequence[Central] = ()
+        self._central: Sequence[Central] = remembered.load(config.state_directory)
         self._refusals: list[str] = []
         self._sampler: Sampler | None = None
         self._thread: threading.Thread | None = None
@@ -188,13 +188,19 @@ class Pipeline:
             if changed:
                 logger.warning("reload_partly sections=%s take effect after a restart", ",".join(changed))
             self._stop_sampler()
+            reintroduce = fresh.accepts_checks != self._config.accepts_checks
             self._config = fresh
+            if reintroduce and self._identity is not None:
+                self._close_link(0.0)
+                self._open_link(self._identity)
             self._start_sampler()
             logger.info("reloaded checks=%d", len(fresh.checks))
         self._manager.ready(self._status())
 
     def _adopt(self, definitions: Sequence[Central]) -> None:
-        self._central = tuple(definitions)
+        if tuple(definitions) != self._central:
+            self._central = tuple(definitions)
+            remembered.save(self._config.state_directory, self._central)
         if self._sampler is not None:
             self._sampler.replace_checks([*schedule.own_checks(self._config), *self._central_checks()])
 
@@ -225,7 +231,7 @@ class Pipeline:
             self._manager.alive(self._status())
 
     def _open_link(self, identity: Identity) -> None:
-        self._link = self._connect(identity, self.receive)
+        self._link = self._connect(self._config, identity, self.receive)
         self._link.start()
 
     def _close_link(self, timeout_seconds: float) -> None:

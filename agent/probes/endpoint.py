@@ -107,8 +107,16 @@ def parse_endpoint(text: str, *, default_port: int | None = None) -> Endpoint:
 
 def check_host(host: str) -> None:
     """Raise ValueError unless the text is a plain host name, IPv4 or IPv6 address."""
-    if not _HOST.fullmatch(host):
+    if not _HOST.fullmatch(host) or (":" in host and not _is_ipv6(host)):
         raise ValueError(f"{host!r} is no host name or IP address")
+
+
+def _is_ipv6(host: str) -> bool:
+    try:
+        socket.inet_pton(socket.AF_INET6, host.partition("%")[0])
+    except OSError:
+        return False
+    return True
 
 
 def resolve(endpoint: Endpoint, deadline: Deadline, *, family: str = "any") -> list[Address]:
@@ -134,7 +142,11 @@ def resolve(endpoint: Endpoint, deadline: Deadline, *, family: str = "any") -> l
     if not _lookups.acquire(blocking=False):
         raise CannotProbe(f"{LOOKUPS_AT_ONCE} name look-ups of this host hang already; check its /etc/resolv.conf")
     # getaddrinfo() cannot be given a timeout; the thread is left behind when the resolver is a black hole.
-    threading.Thread(target=look_up, name=f"resolve {endpoint.host}", daemon=True).start()
+    try:
+        threading.Thread(target=look_up, name="resolve", daemon=True).start()
+    except RuntimeError:
+        _lookups.release()
+        raise CannotProbe("This host allows the agent no further thread to resolve a name in") from None
     if not done.wait(deadline.left()):
         raise CannotProbe(
             f"This host's resolver did not answer for {endpoint.host} within {duration(deadline.seconds)}"

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from agent import config, sampler
+from agent import config, remembered, sampler
 from agent.batch import Batch
 from agent.config import Config, ConfigError
 from agent.identity import Identity
@@ -91,13 +91,13 @@ class Work:
         self.pipeline = Pipeline(
             written(folder, text),
             self.spool,
-            load=lambda: config.load(folder / "agent.yaml", {}),
+            load=lambda: config.load(folder / "agent.yaml", {"STATE_DIRECTORY": str(folder / "state")}),
             trust=self.standing,
             connect=self._connect,
             manager=ServiceManager({"WATCHDOG_USEC": "100000", "WATCHDOG_PID": str(os.getpid())}),
         )
 
-    def _connect(self, identity: Identity, receive: Receive) -> Line:
+    def _connect(self, _: Config, identity: Identity, receive: Receive) -> Line:
         self.lines.append(Line(identity, receive))
         return self.lines[-1]
 
@@ -156,6 +156,32 @@ def test_central_checks_run_where_the_file_allows_them(tmp_path: Path) -> None:
         assert work.results()["central:db"].state == pb.STATE_UP
         assert "central:x" not in work.results()
         assert "local:gone" in work.results()
+
+
+def test_central_checks_run_again_after_a_restart_without_the_collector(tmp_path: Path) -> None:
+    definition = central("db", "tcp", address="127.0.0.1:1")
+    (tmp_path / "state").mkdir(mode=0o700)
+    with at_work(tmp_path, "central_checks: allow\n") as work:
+        until(lambda: bool(work.lines), "the link is open")
+        work.lines[0].receive([definition])
+        until(lambda: remembered.load(tmp_path / "state") == (definition,), "the definition is kept")
+    assert (tmp_path / "state" / remembered.FILE_NAME).stat().st_mode & 0o777 == 0o600
+    with at_work(tmp_path, "central_checks: allow\n", None) as work:
+        until(lambda: "central:db" in work.results(), "the central check runs")
+
+
+def test_damaged_memory_of_central_checks_is_no_obstacle(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / remembered.FILE_NAME).write_text('[["db"')
+    assert remembered.load(tmp_path) == ()
+    assert "central_checks_forgotten" in caplog.text
+
+
+def test_allowing_central_checks_introduces_the_agent_anew(tmp_path: Path) -> None:
+    with at_work(tmp_path, "") as work:
+        until(lambda: len(work.lines) == 1, "the link is open")
+        (tmp_path / "agent.yaml").write_text("central_checks: allow")
+        work.pipeline.reload()
+        until(lambda: len(work.lines) == 2, "the link is opened anew")
 
 
 def test_central_checks_do_not_run_elsewhere(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
