@@ -103,7 +103,10 @@ class Database:
                     stop = True
                     break
                 group.append(item)
-            self._commit(group)
+            # Work whose caller has gone is left out; from here on it cannot be withdrawn, only its result be ignored.
+            group = [item for item in group if item[1].set_running_or_notify_cancel()]
+            if group:
+                self._commit(group)
             if stop:
                 return
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import Callable
 
 import pytest
@@ -51,10 +53,31 @@ def test_a_refused_statement_is_our_error_and_hits_nobody_else(database: Databas
 
 
 def test_readers_cannot_write_on_sqlite(sqlite: Database) -> None:
-    with pytest.raises(Exception, match="readonly|read-only"):
+    with pytest.raises(Exception, match=r"readonly|read-only"):
         sqlite.read_now(put("a", "1"))
 
 
 async def test_write_and_read_from_the_event_loop(database: Database) -> None:
     await database.write(put("a", "1"))
     assert await database.read(lambda connection: value(connection, "a")) == "1"
+
+
+async def test_a_caller_that_is_cancelled_takes_nobody_with_it(database: Database) -> None:
+    entered, release = threading.Event(), threading.Event()
+
+    def slow(connection: Connection) -> None:
+        entered.set()
+        release.wait(10)
+        put("slow", "1")(connection)
+
+    running = asyncio.create_task(database.write(slow))
+    await asyncio.to_thread(entered.wait, 10)
+    waiting = asyncio.create_task(database.write(put("withdrawn", "1")))
+    await asyncio.sleep(0)
+    for task in (running, waiting):
+        task.cancel()
+    await asyncio.gather(running, waiting, return_exceptions=True)
+    release.set()
+    assert await database.write(put("after", "1")) == 1
+    assert await database.read(lambda connection: value(connection, "slow")) == "1"
+    assert await database.read(lambda connection: value(connection, "withdrawn")) is None
