@@ -177,7 +177,7 @@ def present(connection: Connection, subject: str, ids: Collection[int] | None = 
 
 
 def record(connection: Connection, changes: Sequence[Transition]) -> None:
-    """Append transitions and make them the present; one per subject at most."""
+    """Append transitions, in order of time, and make the last of each subject the present."""
     if not changes:
         return
     rows = [
@@ -187,8 +187,8 @@ def record(connection: Connection, changes: Sequence[Transition]) -> None:
     for row in rows:
         del row["id"]
     connection.execute(insert(transition), rows)
-    subjects = [(one.subject, one.subject_id) for one in changes]
-    for some in _slices(subjects):
+    last = {(row["subject"], row["subject_id"]): row for row in rows}
+    for some in _slices(last):
         connection.execute(delete(status_now).where(tuple_(status_now.c.subject, status_now.c.subject_id).in_(some)))
     connection.execute(
         insert(status_now),
@@ -201,7 +201,7 @@ def record(connection: Connection, changes: Sequence[Transition]) -> None:
                 "known_ms": row["known_ms"],
                 "reason": row["reason"],
             }
-            for row in rows
+            for row in last.values()
         ],
     )
 

@@ -1,0 +1,150 @@
+"""Transitions of alerts on their way into the record: the alert, its event and the messages about it, all or nothing.
+
+Runs inside the transaction of whatever was observed. When an alert begins or ends is `domain.alert`'s decision.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from collector.domain.alert import Alert, AlertState, Rule, fill, fingerprint
+from collector.domain.measure import shown
+from collector.domain.notification import FIRING, RESOLVED, Notification
+from collector.flows.catalogue import Catalogue
+from collector.metrics import Metrics
+from collector.store import alerts, outbox
+from collector.store.alerts import Event, Kept
+from collector.store.database import Connection
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """An alert before and after; `after` is None for a pending one that came to nothing."""
+
+    before: Kept | None
+    after: Kept | None
+    why: str = ""  # for the event, where it is not the value that changed
+
+    @property
+    def event(self) -> str | None:
+        """What there is to tell, if anything."""
+        after = self.after.alert.state if self.after else None
+        before = self.before.alert.state if self.before else None
+        if after is before:
+            return None
+        return {AlertState.FIRING: FIRING, AlertState.RESOLVED: RESOLVED}.get(after) if after else None
+
+
+def about(
+    rule: Rule,
+    identity: Mapping[str, str],
+    alert: Alert,
+    *,
+    context: Mapping[str, str] | None = None,
+    words: Mapping[str, str] | None = None,
+) -> Kept:
+    """A new alert of `rule` in words; `subject` and the ids are filled in by who observed it.
+
+    Args:
+        rule: The rule.
+        identity: Labels that say what it is about.
+        alert: How it stands.
+        context: Further labels worth sending, which do not make it another alert.
+        words: Further words for the texts, which are no labels.
+    """
+    named = {"alertname": rule.key, **identity}
+    labels = {**(context or {}), **named, "severity": rule.severity}
+    kept = Kept(rule.id, fingerprint(named), "", 0, None, rule.severity, labels, alert)
+    return replace(kept, annotations=worded(rule, {**(words or {}), **labels}, alert))
+
+
+def worded(rule: Rule, labels: Mapping[str, str], alert: Alert) -> dict[str, str]:
+    """What people read, with the value as it stands."""
+    value = shown(rule.measure, alert.value)
+    words = {**labels, "value": value, "host": labels.get("instance", ""), "level": shown(rule.measure, rule.level)}
+    texts = {
+        "summary": rule.summary or rule.key,
+        "summary_id": rule.summary_id,
+        "advice": rule.advice,
+        "advice_id": rule.advice_id,
+    }
+    return {name: fill(text, words) for name, text in texts.items() if text} | {"value": value}
+
+
+def record(
+    connection: Connection, changes: Sequence[Change], catalogue: Catalogue, *, now_ms: int
+) -> list[Kept | None]:
+    """Keep changes, in order, and whom to tell; returns how each alert stands now, with its id."""
+    begun: dict[tuple[int, str], int] = {}
+    lapsed: list[int] = []
+    saved: dict[int, Kept] = {}
+    stored: list[Kept | None] = []
+    for change in changes:
+        before, kept = change.before, change.after
+        # An alert that began earlier in this very call has its id only by now.
+        alert_id = 0 if before is None else before.id or begun[before.rule_id, before.fingerprint]
+        if kept is None:
+            lapsed.append(alert_id)
+        elif before is None:
+            kept = replace(kept, id=alerts.begin(connection, kept))
+            begun[kept.rule_id, kept.fingerprint] = kept.id
+        else:
+            kept = saved[alert_id] = replace(kept, id=alert_id)
+        stored.append(kept)
+        if kept is not None and change.event is not None:
+            _tell(connection, kept, change, catalogue, now_ms)
+    alerts.drop(connection, lapsed)
+    alerts.save(connection, list(saved.values()))
+    return stored
+
+
+def _tell(connection: Connection, kept: Kept, change: Change, catalogue: Catalogue, now_ms: int) -> None:
+    event, alert = change.event or "", kept.alert
+    ends_ms = alert.resolved_ms if event == RESOLVED else None
+    starts_ms = alert.fired_ms if alert.fired_ms is not None else alert.pending_ms
+    at_ms = ends_ms if ends_ms is not None else starts_ms
+    detail = change.why or kept.annotations.get("summary", "")
+    alerts.note(connection, [Event(kept.id, event, at_ms, now_ms, detail)])
+    told = Notification(event, kept.id, kept.fingerprint, kept.labels, kept.annotations, starts_ms, ends_ms)
+    # Only who heard of the beginning is told of the end.
+    heard = outbox.told(connection, [kept.id], FIRING) if event == RESOLVED else None
+    for channel in catalogue.channels:
+        if channel.wants(event, kept.severity) and (heard is None or (kept.id, channel.id) in heard):
+            outbox.post(connection, channel.id, told, now_ms=now_ms)
+
+
+def ended(kept: Kept, *, at_ms: int, why: str) -> Change:
+    """The end of an alert for another reason than its value: its rule was switched off, its check is gone."""
+    if kept.alert.state is AlertState.PENDING:
+        return Change(kept, None)
+    over = replace(kept.alert, state=AlertState.RESOLVED, resolved_ms=max(at_ms, kept.alert.last_ms))
+    return Change(kept, replace(kept, alert=over), why)
+
+
+def orphans(kept: Sequence[Kept], catalogue: Catalogue, *, now_ms: int) -> list[Change]:
+    """Ends for open alerts whose rule, host or check is not in use any more."""
+    changes = []
+    for one in kept:
+        if catalogue.rule(one.rule_id) is None:
+            changes.append(ended(one, at_ms=now_ms, why="the rule is off"))
+        elif one.host_id is not None and one.host_id not in catalogue.hosts:
+            changes.append(ended(one, at_ms=now_ms, why="the host is retired"))
+        elif one.subject == "check" and one.subject_id not in catalogue.checks:
+            changes.append(ended(one, at_ms=now_ms, why="the check is paused or retired"))
+    return changes
+
+
+def freeze(connection: Connection, kept: Sequence[Kept], *, at_ms: int, now_ms: int, why: str) -> None:
+    """Note that alerts are no longer observed: they neither end nor begin until observations come again."""
+    for one in kept:
+        last = alerts.events(connection, one.id)[-1:]
+        if not any(event.kind == "frozen" and event.known_ms >= one.alert.last_ms for event in last):
+            alerts.note(connection, [Event(one.id, "frozen", at_ms, now_ms, why)])
+
+
+def count(metrics: Metrics | None, changes: Sequence[Change]) -> None:
+    """Add what happened to the metrics, after the commit."""
+    for change in changes:
+        if metrics is not None and change.event is not None and change.after is not None:
+            metrics.alert_events.labels(event=change.event, severity=change.after.severity).inc()

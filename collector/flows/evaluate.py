@@ -1,0 +1,373 @@
+"""Everything that is decided as data arrives or as time passes: states, silence, rules, and so whom to tell.
+
+Check results are judged inside the transaction that stores them, so a state, its alert and the message about it exist
+together or not at all. Rows are judged right after their commit, silence once a second. Delivering is `deliver`'s.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any, NamedTuple
+
+from collector.domain.alert import AlertState, Rule
+from collector.domain.sample import Accepted, Result, State
+from collector.domain.series import Layout
+from collector.domain.status import Run, reach_ms
+from collector.flows import alert as telling
+from collector.flows import catalogue as catalogues
+from collector.flows import events, observe
+from collector.flows.alert import Change
+from collector.flows.catalogue import Catalogue
+from collector.flows.observe import Seen
+from collector.flows.rows import Arrived, RowJudge
+from collector.metrics import Metrics
+from collector.store import alerts, status
+from collector.store.database import Connection, Database
+from collector.store.status import Transition
+
+log = logging.getLogger(__name__)
+
+SILENT_AFTER_MS = 30_000
+"""Three beats without a sign of life: the host is no longer known to be up."""
+GRACE_MS = 90_000
+"""After a start nobody is called silent for this long, as agents need a moment to find their way back."""
+TICK_SECONDS = 1.0
+COALESCE_SECONDS = 0.05
+"""Rows that arrive within this time are judged together."""
+UNBOUND_LIMIT = 20_000
+"""Results kept for checks that the register does not know yet; the oldest go first."""
+
+
+class Expiry(NamedTuple):
+    """When a check's evidence runs out by our clock, and how new its newest result is by the agent's."""
+
+    at_ms: int
+    last_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unbound:
+    """A result whose check is not in the register yet."""
+
+    agent_id: str
+    host_id: int
+    result: Result
+    live: bool
+    received_ms: int
+
+
+class Evaluator:
+    """A sink of ingest, and a timer.
+
+    Args:
+        db: Where the record is.
+        clock: Unix milliseconds, UTC.
+        layouts: Gives the layout of an id, or None.
+        posted: Called on the event loop when messages may be waiting.
+        metrics: Counts what was decided.
+        silent_after_ms: When a host without signs of life is silent.
+    """
+
+    name = "evaluate"
+
+    def __init__(
+        self,
+        db: Database,
+        *,
+        clock: Callable[[], int],
+        layouts: Callable[[int], Layout | None],
+        posted: Callable[[], None] = lambda: None,
+        metrics: Metrics | None = None,
+        silent_after_ms: int = SILENT_AFTER_MS,
+    ) -> None:
+        self.db, self.clock, self.posted, self.metrics = db, clock, posted, metrics
+        self.silent_after_ms = silent_after_ms
+        self.catalogue = Catalogue()
+        self.judge = RowJudge(layouts)
+        self.started_ms = clock()
+        self._heard: dict[int, int] = {}
+        self._goodbyes: dict[int, str] = {}
+        self._heard_since_start: set[int] = set()
+        self._up: set[int] = set()
+        self._called_silent: set[int] = set()  # hosts with an open alert about their silence
+        self._expiries: dict[int, Expiry] = {}
+        self._bindings: dict[tuple[str, str], int] = {}
+        self._unbound: list[Unbound] = []
+        self._rows: list[Arrived] = []
+        self._arrived = asyncio.Event()
+        self._stale = False
+        self._turn = asyncio.Lock()  # rows, ticks and reloads share the open alerts
+        self._listeners: list[Callable[[Sequence[Transition]], None]] = []
+
+    async def start(self) -> None:
+        """Load what was known; before the first agent is let in."""
+        self.started_ms = self.clock()
+        heard, reaches, up = await self.db.read(
+            lambda c: (status.heard(c), status.reaches(c), status.present(c, "host"))
+        )
+        self._heard = {one.host_id: one.last_seen_ms for one in heard}
+        self._goodbyes = {one.host_id: one.goodbye for one in heard}
+        self._expiries = {check_id: Expiry(until_ms, until_ms) for check_id, until_ms in reaches.items()}
+        self._up = {host_id for host_id, now in up.items() if now.state is State.UP}
+        await self.reload()
+
+    async def run(self) -> None:
+        """Judge rows as they come and silence once a second, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._repeat(self._next_rows))
+            group.create_task(self._repeat(self._next_tick))
+
+    def on_change(self, _register: str, _record: Any, _before: Any) -> None:
+        """A listener for `Registrar.on_change`: the registers are read anew at the next tick."""
+        self._stale = True
+
+    def on_transition(self, callback: Callable[[Sequence[Transition]], None]) -> None:
+        """Call `callback` on the event loop after changes of state are committed."""
+        self._listeners.append(callback)
+
+    def heard(self, host_id: int, now_ms: int, *, goodbye: str = "") -> None:
+        """Note a sign of life that is no batch: a stream that opened, a ping, a goodbye with its reason."""
+        self._heard[host_id] = max(now_ms, self._heard.get(host_id, 0))
+        self._heard_since_start.add(host_id)
+        self._goodbyes[host_id] = goodbye
+
+    def silent_ms(self, host_id: int, now_ms: int) -> int | None:
+        """How long a host has given no sign of life; None when it never did."""
+        heard_ms = self._heard.get(host_id)
+        return None if heard_ms is None else max(0, now_ms - heard_ms)
+
+    async def reload(self) -> None:
+        """Read the registers anew, and end alerts that are about nothing any more."""
+        async with self._turn:
+            await self._reload()
+
+    async def _reload(self) -> None:
+        self._stale = False
+        now_ms = self.clock()
+
+        def work(connection: Connection) -> tuple[Catalogue, list[Change], list[Transition]]:
+            catalogue = catalogues.load(connection)
+            changes = telling.orphans(alerts.load_open(connection), catalogue, now_ms=now_ms)
+            telling.record(connection, changes, catalogue, now_ms=now_ms)
+            return catalogue, changes, observe.refresh(connection, catalogue, now_ms=now_ms)
+
+        self.catalogue, changes, transitions = await self.db.write(work)
+        kept = await self.db.read(lambda c: alerts.load_open(c))
+        self.judge.opened.by_key.clear()
+        self.judge.opened.by_host.clear()
+        for one in kept:
+            self.judge.opened.put(None, one)
+        about_silence = {rule.id for rule in self.catalogue.rules if rule.measure == events.AGENT_SILENT}
+        self._called_silent = {one.subject_id for one in kept if one.rule_id in about_silence}
+        self._happened(transitions, changes)
+
+    # ── in the transaction of ingest ────────────────────────────────────────────────────────────────────────────────
+
+    def absorb(self, connection: Connection, accepted: Sequence[Accepted]) -> Callable[[], None]:
+        """Store results with all that follows from them; the callable takes over into memory after the commit."""
+        now_ms = max((one.received_ms for one in accepted), default=0)
+        catalogue, waiting = self.catalogue, list(self._unbound)
+        fresh = waiting + [
+            Unbound(batch.agent_id, batch.host_id, result, batch.live, batch.received_ms)
+            for batch in accepted
+            for result in batch.results
+        ]
+        known = self._bind(connection, fresh, catalogue)
+        seen = [
+            Seen(known[one.agent_id, one.result.wire_id], one.result, one.live, one.received_ms)
+            for one in fresh
+            if (one.agent_id, one.result.wire_id) in known
+        ]
+        left = [one for one in fresh if (one.agent_id, one.result.wire_id) not in known]
+        transitions, newest = observe.results(connection, seen, catalogue, now_ms=now_ms)
+        # Transitions first: an alert tells of a state that is on record.
+        changes = events.judge_results(connection, seen, catalogue)
+        telling.record(connection, changes, catalogue, now_ms=now_ms)
+        hosts = {one.host_id: one.received_ms for one in accepted}
+        back = {host_id: (State.UP, at_ms, "heard") for host_id, at_ms in hosts.items() if host_id not in self._up}
+        transitions += observe.hosts(connection, back, now_ms=now_ms) if back else []
+
+        def after() -> None:
+            self._bindings.update(known)
+            self._unbound = (left + self._unbound[len(waiting) :])[-UNBOUND_LIMIT:]
+            self._up |= back.keys()
+            for host_id, at_ms in hosts.items():
+                self.heard(host_id, at_ms)
+            self._extend(seen, newest)
+            self._rows += [Arrived(batch.host_id, row, batch.live) for batch in accepted for row in batch.rows]
+            if self._rows:
+                self._arrived.set()
+            self._happened(transitions, changes)
+
+        return after
+
+    def _bind(
+        self, connection: Connection, fresh: Collection[Unbound], catalogue: Catalogue
+    ) -> dict[tuple[str, str], int]:
+        wanted = {(one.agent_id, one.result.wire_id) for one in fresh}
+        known = {pair: self._bindings[pair] for pair in wanted if pair in self._bindings}
+        missing = wanted - known.keys()
+        if missing:
+            stored = status.bindings(connection, {agent_id for agent_id, _ in missing})
+            for pair in missing:
+                kind, _, key = pair[1].partition(":")
+                if pair in stored:
+                    known[pair] = stored[pair]
+                elif kind == "central" and key in catalogue.central:
+                    known[pair] = catalogue.central[key]
+                    status.bind(connection, *pair, check_id=known[pair])
+        return known
+
+    def _extend(self, seen: Sequence[Seen], newest: Mapping[int, Run]) -> None:
+        for one in seen:
+            if not one.live and newest[one.check_id].until_ms <= one.received_ms:
+                continue
+            until_ms = one.received_ms + reach_ms(one.result.interval_ms, one.result.timeout_ms)
+            known = self._expiries.get(one.check_id, Expiry(0, 0))
+            last_ms = max(known.last_ms, newest[one.check_id].last_ms)
+            self._expiries[one.check_id] = Expiry(max(known.at_ms, until_ms), last_ms)
+
+    # ── after the commit ────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def judge_rows(self) -> None:
+        """Judge the rows that wait."""
+        async with self._turn:
+            await self._judge_rows()
+
+    async def _judge_rows(self) -> None:
+        arrived, self._rows = self._rows, []
+        self._arrived.clear()
+        changes = self.judge.judge(arrived, self.catalogue) if arrived else []
+        if not changes:
+            return
+        catalogue, now_ms = self.catalogue, self.clock()
+        stored = await self.db.write(lambda c: telling.record(c, changes, catalogue, now_ms=now_ms))
+        for change, kept in zip(changes, stored, strict=True):
+            self.judge.opened.put(change.before, kept)
+        self._happened((), changes)
+
+    async def tick(self) -> None:
+        """Find out what silence means by now."""
+        async with self._turn:
+            if self._stale:
+                await self._reload()
+            await self._tick()
+
+    async def _tick(self) -> None:
+        now_ms = self.clock()
+        in_grace = now_ms - self.started_ms < GRACE_MS
+        # The collector was deaf itself: only those who were heard since can have gone silent.
+        watched = self._heard_since_start if in_grace else self._heard.keys()
+        silent = {
+            host_id: self._heard[host_id]
+            for host_id in watched
+            if host_id in self._up and now_ms - self._heard[host_id] >= self.silent_after_ms
+        }
+        lapsed = {} if in_grace else {c: e.last_ms for c, e in self._expiries.items() if e.at_ms <= now_ms}
+        rules = [rule for rule in self.catalogue.rules if rule.measure == events.AGENT_SILENT]
+        quiet = self._quiet(rules, watched, now_ms)
+        if not (silent or lapsed or quiet):
+            return
+        catalogue = self.catalogue
+
+        def work(connection: Connection) -> tuple[list[Transition], list[Change]]:
+            transitions = self._silence(connection, silent, now_ms)
+            if lapsed:
+                transitions += observe.lapse(connection, lapsed, catalogue, now_ms=now_ms)
+                opened = alerts.load_open(connection, subject="check", subject_ids=lapsed)
+                telling.freeze(connection, opened, at_ms=now_ms, now_ms=now_ms, why="no evidence from the check")
+            changes = events.judge_silence(connection, rules, quiet, catalogue, now_ms=now_ms)
+            telling.record(connection, changes, catalogue, now_ms=now_ms)
+            return transitions, changes
+
+        transitions, changes = await self.db.write(work)
+        for change in changes:
+            about = change.after or change.before
+            is_open = change.after is not None and change.after.alert.state is not AlertState.RESOLVED
+            if about is not None:
+                (self._called_silent.add if is_open else self._called_silent.discard)(about.subject_id)
+        self._up -= {host_id for host_id in silent if self._heard[host_id] == silent[host_id]}
+        for check_id, last_ms in lapsed.items():
+            if self._expiries[check_id].last_ms == last_ms:
+                del self._expiries[check_id]
+        self._happened(transitions, changes)
+
+    def _silence(self, connection: Connection, silent: Mapping[int, int], now_ms: int) -> list[Transition]:
+        states = {}
+        for host_id, heard_ms in silent.items():
+            goodbye = self._goodbyes.get(host_id, "")
+            states[host_id] = (
+                State.UNKNOWN,
+                heard_ms,
+                f"the agent left: {goodbye}" if goodbye else "the agent is silent",
+            )
+            opened = alerts.load_open(connection, host_ids=[host_id])
+            telling.freeze(connection, opened, at_ms=heard_ms, now_ms=now_ms, why=states[host_id][2])
+        return observe.hosts(connection, states, now_ms=now_ms) if states else []
+
+    def _quiet(self, rules: Sequence[Rule], watched: Collection[int], now_ms: int) -> dict[int, float]:
+        """Seconds of silence of hosts about which a rule has something to say, or has said something."""
+        if not rules:
+            return {}
+        lowest = min(min(rule.level, rule.level if rule.clear_level is None else rule.clear_level) for rule in rules)
+        seconds = {host_id: (now_ms - self._heard[host_id]) / 1000 for host_id in watched}
+        return {
+            host_id: value
+            for host_id, value in seconds.items()
+            if host_id in self.catalogue.hosts
+            and not self.catalogue.hosts[host_id].ephemeral
+            and (value >= lowest or host_id in self._called_silent)
+        }
+
+    def _happened(self, transitions: Sequence[Transition], changes: Sequence[Change]) -> None:
+        for one in transitions:
+            log.info(
+                "%s %s id=%d before=%s reason=%s",
+                one.subject,
+                one.after.word,
+                one.subject_id,
+                one.before.word,
+                one.reason,
+            )
+            if self.metrics is not None:
+                self.metrics.transitions.labels(subject=one.subject, state=one.after.word).inc()
+        telling.count(self.metrics, changes)
+        if transitions:
+            for listener in self._listeners:
+                listener(transitions)
+        if any(change.event for change in changes):
+            self.posted()
+
+    async def _next_rows(self) -> None:
+        await self._arrived.wait()
+        await asyncio.sleep(COALESCE_SECONDS)
+        await self._timed(self.judge_rows)
+
+    async def _next_tick(self) -> None:
+        await asyncio.sleep(TICK_SECONDS)
+        await self._timed(self.tick)
+
+    async def _timed(self, work: Callable[[], Any]) -> None:
+        began = perf_counter()
+        await work()
+        if self.metrics is not None:
+            self.metrics.evaluate_seconds.observe(perf_counter() - began)
+
+    async def _repeat(self, work: Callable[[], Any]) -> None:
+        failing = False
+        while True:
+            try:
+                await work()
+                failing = False
+            except Exception:
+                # One bad row or a full disk must not end all judging; the next round tries again.
+                if self.metrics is not None:
+                    self.metrics.evaluate_failures.inc()
+                if not failing:
+                    log.exception("evaluation failed")
+                failing = True
+                await asyncio.sleep(TICK_SECONDS)

@@ -1,0 +1,106 @@
+"""Rules against what is no series: the state a check is in, and how long an agent has been silent.
+
+Judged inside a transaction, against the alerts on record. Rows are `rows`' business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from collector.domain.alert import AlertState, Observation, Rule, step
+from collector.domain.sample import State
+from collector.domain.status import reach_ms
+from collector.flows.alert import Change, about, worded
+from collector.flows.catalogue import Catalogue
+from collector.flows.observe import Seen
+from collector.store import alerts
+from collector.store.alerts import Kept
+from collector.store.database import Connection
+
+CHECK_STATE, AGENT_SILENT = "check_state", "agent_silent_seconds"
+ALWAYS_WATCHED_MS = 1 << 62
+"""Silence is measured by our own clock, so there is no gap between two looks at it."""
+
+
+def judge_results(connection: Connection, seen: Sequence[Seen], catalogue: Catalogue) -> list[Change]:
+    """What results of checks change, in order of time."""
+    rules = [rule for rule in catalogue.rules if rule.measure == CHECK_STATE]
+    if not rules or not seen:
+        return []
+    standing = _standing(connection, rules, "check", {one.check_id for one in seen})
+    changes: list[Change] = []
+    for one in sorted(seen, key=lambda one: one.result.wall_ms):
+        for rule in rules:
+            key = (rule.id, one.check_id)
+            change = _judge_result(rule, one, standing.get(key), catalogue)
+            if change is None:
+                continue
+            changes.append(change)
+            standing.pop(key, None)
+            if change.after is not None and change.after.alert.state is not AlertState.RESOLVED:
+                standing[key] = change.after
+    return changes
+
+
+def _standing(
+    connection: Connection, rules: Sequence[Rule], subject: str, ids: set[int]
+) -> dict[tuple[int, int], Kept]:
+    opened = alerts.load_open(connection, rule_ids=[rule.id for rule in rules], subject=subject, subject_ids=ids)
+    return {(one.rule_id, one.subject_id): one for one in opened}
+
+
+def _judge_result(rule: Rule, one: Seen, before: Kept | None, catalogue: Catalogue) -> Change | None:
+    result, value = one.result, float(one.result.state)
+    is_bad = rule.holds(value, firing=False)
+    if result.state is State.UNKNOWN and not is_bad:
+        return None  # Not known is not well: the alert stays as it is.
+    check = catalogue.checks.get(one.check_id)
+    if check is None or (before is None and not is_bad):
+        return None
+    identity = {"check": check.key, **catalogue.host_labels(check.host)}
+    context = {**catalogue.host_context(check.host), "kind": check.kind}
+    if not rule.selects({**context, **identity}):
+        return None
+    gap_ms = reach_ms(result.interval_ms, result.timeout_ms)
+    alert = step(rule, before.alert if before else None, Observation(result.wall_ms, value, gap_ms, one.live))
+    words = {**context, "reason": result.reason}
+    if before is None:
+        if alert is None:
+            return None
+        kept = about(rule, identity, alert, context=context, words=words)
+        return Change(None, replace(kept, subject="check", subject_id=check.id, host_id=check.host))
+    if alert is None:
+        return Change(before, None)
+    if alert is before.alert:
+        return None
+    if alert.state is before.alert.state:
+        return Change(before, replace(before, alert=alert))
+    return Change(before, replace(before, alert=alert, annotations=worded(rule, {**words, **before.labels}, alert)))
+
+
+def judge_silence(
+    connection: Connection, rules: Sequence[Rule], quiet: Mapping[int, float], catalogue: Catalogue, *, now_ms: int
+) -> list[Change]:
+    """What silence changes: host → seconds since it was heard."""
+    if not quiet:
+        return []
+    standing = _standing(connection, rules, "host", set(quiet))
+    changes: list[Change] = []
+    for host_id, seconds in quiet.items():
+        identity, context = catalogue.host_labels(host_id), catalogue.host_context(host_id)
+        for rule in rules:
+            if not rule.selects({**context, **identity}):
+                continue
+            before = standing.get((rule.id, host_id))
+            alert = step(rule, before.alert if before else None, Observation(now_ms, seconds, ALWAYS_WATCHED_MS))
+            if alert is None:
+                changes += [Change(before, None)] if before else []
+            elif before is None:
+                kept = about(rule, identity, alert, context=context)
+                changes.append(Change(None, replace(kept, subject="host", subject_id=host_id, host_id=host_id)))
+            elif alert.state is not before.alert.state:
+                # How long it has been silent grows by the second; only what it means is written down.
+                words = worded(rule, before.labels, alert)
+                changes.append(Change(before, replace(before, alert=alert, annotations=words)))
+    return changes
