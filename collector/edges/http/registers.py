@@ -27,6 +27,8 @@ from collector.store.database import Connection
 from collector.store.registers import PAGE_ROWS, Query
 
 HISTORY_ROWS = 50
+PICKS_MOST = 200
+"""Longer lists are searched, not picked from."""
 BASE = "/registers"
 ONE = f"{BASE}/{{register:{'|'.join(NAMES)}}}"
 
@@ -101,8 +103,11 @@ def _filters(connection: Connection, register: Register[Any], query: Query) -> l
             names = list(shape.describe_field(register, each)["options"].items())
         else:
             names = [(value, value) for value in store.facets(connection, register.name, each.name)]
+        value = query.filters.get(each.name, "")
+        if len(names) > PICKS_MOST:
+            # Nobody picks from so many; a link to a filtered list still says what it is filtered by.
+            names = [(value, value)] if value else []
         if names:
-            value = query.filters.get(each.name, "")
             filters.append({"name": each.name, "label": each.label, "options": names, "value": value})
     return filters
 
