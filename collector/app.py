@@ -42,7 +42,7 @@ from collector.flows.live import Live
 from collector.flows.register import Registrar
 from collector.metrics import Metrics
 from collector.notify.egress import Egress
-from collector.store import registers
+from collector.store import registers, sla
 from collector.store.database import Database
 from collector.store.documents import Documents
 from collector.store.migrations import migrate
@@ -113,6 +113,8 @@ class Collector:
         )
         self.evaluator.on_transition(lambda _: self.live.publish())
         self.registrar.on_change(self.evaluator.on_change)
+        self.registrar.on_write(sla.record_composition)
+        self.registrar.on_change(lambda *_: self.live.publish())
         self.ingest = Ingest(
             self.db,
             layouts=self.series.layouts,

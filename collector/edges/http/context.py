@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
@@ -40,14 +40,15 @@ class Context:
     clock: Callable[[], int] = _wall_ms  # Unix milliseconds, UTC
     series: Any = None  # store.series.SeriesStore
     registrar: Any = None  # flows.register.Registrar
+    access: Any = None  # flows.access.Access
     enroller: Any = None  # flows.enrol: tokens and certificates
-    access: Any = None  # flows.access.Access: accounts, sessions, API tokens
     evaluator: Any = None  # flows.evaluate.Evaluator
     deliverer: Any = None  # flows.deliver.Deliverer
     live: Any = None  # flows.live.Live
     settings: Any = None  # config.Settings
     metrics: Any = None
     public_url: str = ""  # as people reach it, without a trailing slash; empty: take it from the request
+    scrape: dict[str, Any] = field(default_factory=dict)  # what /metrics read last, for the next scraper
     simulated: bool = False  # the demo: every page says that its numbers are made up
 
 
