@@ -54,16 +54,19 @@ class Membership:
         return self._at(found)
 
     def renewed(self, current: Identity, *, now_ms: int) -> Identity:
-        """The identity to go on with: `current`, or its successor when it was time."""
-        if not current.renewal_due(now_ms) or self._clock() < self._not_before:
+        """The identity to go on with: `current`, its successor when it was time, or one somebody enrolled for anew."""
+        if self._clock() < self._not_before:
             return current
         try:
-            fresh = enrol.renew_when_due(current, self._state, now_ms=now_ms)
+            found = enrol.load(self._state)
+            if found is None:
+                raise IdentityError(f"{self._state} holds no identity any more.", hint="Enrol this host again.")
+            fresh = self._at(enrol.renew_when_due(found, self._state, now_ms=now_ms))
         except (EnrolError, IdentityError) as error:
             self._postpone(str(error))
             return current
         self._recover()
-        return self._at(fresh)
+        return fresh
 
     def _enrol(self) -> Identity:
         settings = self._config.file.enrolment

@@ -126,13 +126,25 @@ def resolve(endpoint: Endpoint, deadline: Deadline, *, family: str = "any") -> l
         Failed: The name does not exist.
         CannotProbe: The resolver did not answer or is not set up; that is no evidence about the target.
     """
+    try:
+        # An address needs no resolver, so this cannot hang; a name raises at once.
+        return _addresses(endpoint, family, flags=socket.AI_NUMERICHOST)
+    except OSError:
+        return _resolve_name(endpoint, deadline, family=family)
+
+
+def _addresses(endpoint: Endpoint, family: str, *, flags: int = 0) -> list[Address]:
+    found = socket.getaddrinfo(endpoint.host, endpoint.port, _FAMILIES[family], socket.SOCK_STREAM, 0, flags)
+    return [Address(entry[0], entry[4]) for entry in found]  # type: ignore[arg-type]
+
+
+def _resolve_name(endpoint: Endpoint, deadline: Deadline, *, family: str) -> list[Address]:
     answer: list[list[Address] | OSError] = []
     done = threading.Event()
 
     def look_up() -> None:
         try:
-            found = socket.getaddrinfo(endpoint.host, endpoint.port, _FAMILIES[family], socket.SOCK_STREAM)
-            answer.append([Address(entry[0], entry[4]) for entry in found])  # type: ignore[arg-type]
+            answer.append(_addresses(endpoint, family))
         except OSError as error:
             answer.append(error)
         finally:

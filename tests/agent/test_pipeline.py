@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from agent import config, remembered, sampler
+from agent import config, identity, remembered, sampler
 from agent.batch import Batch
 from agent.config import Config, ConfigError
 from agent.identity import Identity
@@ -260,3 +260,25 @@ def test_damaged_token_is_used_once_and_then_the_agent_waits_to_be_enrolled(
     assert membership.identity() is None
     assert membership.attempts == 1
     assert "not enrolled" in caplog.text
+
+
+def test_host_that_was_enrolled_anew_goes_on_with_the_new_identity(tmp_path: Path) -> None:
+    settings = written(tmp_path, "collector: {address: 'near.example:1'}")
+    membership = Membership(settings, clock=Clock())
+    assert membership.identity() is None
+    identity.prepare(settings.state_directory)
+    identity.save(settings.state_directory, IDENTITY)
+    found = membership.identity()
+    assert found == replace(IDENTITY, address="near.example:1")
+    assert membership.renewed(found, now_ms=1) == found
+    identity.save(settings.state_directory, replace(IDENTITY, agent_id="another"))
+    assert membership.renewed(found, now_ms=1).agent_id == "another"
+
+
+def test_identity_that_is_taken_away_leaves_the_running_agent_as_it_is(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = written(tmp_path, "")
+    identity.prepare(settings.state_directory)
+    assert Membership(settings, clock=Clock()).renewed(IDENTITY, now_ms=1) == IDENTITY
+    assert "holds no identity any more" in caplog.text

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -104,6 +105,8 @@ def test_reasons_are_one_clean_bounded_line() -> None:
 
 def test_every_kind_has_its_test_and_names_itself() -> None:
     for kind, settings in CHECKS.items():
+        module = settings.__module__.rpartition(".")[2]
+        assert (Path(__file__).parent / f"test_{module}.py").exists()
         assert kind == settings.KIND
         assert settings.__doc__
         assert set(settings.__struct_fields__) >= settings.SECRET | settings.LOCAL_ONLY
