@@ -106,11 +106,7 @@ class Evaluator:
     async def start(self) -> None:
         """Load what was known; before the first agent is let in."""
         self.started_ms = self.clock()
-        heard, reaches, up = await self.db.read(
-            lambda c: (status.heard(c), status.reaches(c), status.present(c, "host"))
-        )
-        self._heard = {one.host_id: one.last_seen_ms for one in heard}
-        self._goodbyes = {one.host_id: one.goodbye for one in heard}
+        reaches, up = await self.db.read(lambda c: (status.reaches(c), status.present(c, "host")))
         self._expiries = {check_id: Expiry(until_ms, until_ms) for check_id, until_ms in reaches.items()}
         self._up = {host_id for host_id, now in up.items() if now.state is State.UP}
         await self.reload()
@@ -148,6 +144,10 @@ class Evaluator:
     async def _reload(self) -> None:
         self._stale = False
         now_ms = self.clock()
+
+        for known in await self.db.read(status.heard):
+            self._heard.setdefault(known.host_id, known.last_seen_ms)
+            self._goodbyes.setdefault(known.host_id, known.goodbye)
 
         def work(connection: Connection) -> tuple[Catalogue, list[Change], list[Transition]]:
             catalogue = catalogues.load(connection)
@@ -274,17 +274,18 @@ class Evaluator:
             return
         catalogue = self.catalogue
 
-        def work(connection: Connection) -> tuple[list[Transition], list[Change]]:
-            transitions = self._silence(connection, silent, now_ms)
+        def work(connection: Connection) -> tuple[list[Transition], list[Change], dict[int, int]]:
+            transitions, alive = self._silence(connection, silent, now_ms)
             if lapsed:
                 transitions += observe.lapse(connection, lapsed, catalogue, now_ms=now_ms)
                 opened = alerts.load_open(connection, subject="check", subject_ids=lapsed)
                 telling.freeze(connection, opened, at_ms=now_ms, now_ms=now_ms, why="no evidence from the check")
             changes = events.judge_silence(connection, rules, quiet, catalogue, now_ms=now_ms)
             telling.record(connection, changes, catalogue, now_ms=now_ms)
-            return transitions, changes
+            return transitions, changes, alive
 
-        transitions, changes = await self.db.write(work)
+        transitions, changes, alive = await self.db.write(work)
+        self._heard |= alive
         for change in changes:
             about = change.after or change.before
             is_open = change.after is not None and change.after.alert.state is not AlertState.RESOLVED
@@ -296,18 +297,24 @@ class Evaluator:
                 del self._expiries[check_id]
         self._happened(transitions, changes)
 
-    def _silence(self, connection: Connection, silent: Mapping[int, int], now_ms: int) -> list[Transition]:
-        states = {}
+    def _silence(
+        self, connection: Connection, silent: Mapping[int, int], now_ms: int
+    ) -> tuple[list[Transition], dict[int, int]]:
+        """What silence changes, and which hosts gave a sign of life after all: host → when."""
+        known = {one.host_id: one for one in status.heard(connection)} if silent else {}
+        states: dict[int, tuple[State, int, str]] = {}
+        alive: dict[int, int] = {}
         for host_id, heard_ms in silent.items():
-            goodbye = self._goodbyes.get(host_id, "")
-            states[host_id] = (
-                State.UNKNOWN,
-                heard_ms,
-                f"the agent left: {goodbye}" if goodbye else "the agent is silent",
-            )
+            seen = known.get(host_id)
+            if seen is not None and now_ms - seen.last_seen_ms < self.silent_after_ms:
+                alive[host_id] = seen.last_seen_ms
+                continue
+            goodbye = self._goodbyes.get(host_id) or (seen.goodbye if seen else "")
+            why = f"the agent left: {goodbye}" if goodbye else "the agent is silent"
+            states[host_id] = (State.UNKNOWN, heard_ms, why)
             opened = alerts.load_open(connection, host_ids=[host_id])
-            telling.freeze(connection, opened, at_ms=heard_ms, now_ms=now_ms, why=states[host_id][2])
-        return observe.hosts(connection, states, now_ms=now_ms) if states else []
+            telling.freeze(connection, opened, at_ms=heard_ms, now_ms=now_ms, why=why)
+        return (observe.hosts(connection, states, now_ms=now_ms) if states else []), alive
 
     def _quiet(self, rules: Sequence[Rule], watched: Collection[int], now_ms: int) -> dict[int, float]:
         """Seconds of silence of hosts about which a rule has something to say, or has said something."""

@@ -111,7 +111,7 @@ class Egress:
     def _check(self, address: Address, host: str, scheme: str, port: int) -> None:
         if self.is_allowed(address):
             return
-        hint = "An administrator can allow its network in the setting egress_allow."
+        hint = "An administrator can allow its network in alerts.allowed_networks."
         if not is_public(address):
             raise DeliveryError(f"{host} leads to {address}, which is not public.", recoverable=False, hint=hint)
         if scheme != "https":

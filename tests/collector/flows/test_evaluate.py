@@ -4,13 +4,14 @@ import asyncio
 import struct
 
 import pytest
-from sqlalchemy import Connection
+from sqlalchemy import Connection, update
 
 from collector.domain.interval import Span
 from collector.domain.sample import Accepted, Row, State
 from collector.flows.evaluate import GRACE_MS, SILENT_AFTER_MS
 from collector.store import sla, status
 from collector.store.database import Database
+from collector.store.schema import agent
 from tests.collector.flows.watch import SECOND, START, STEP, Watch
 
 UP, DOWN, DEGRADED, UNKNOWN = State.UP, State.DOWN, State.DEGRADED, State.UNKNOWN
@@ -153,6 +154,21 @@ async def test_a_sign_of_life_without_data_keeps_the_host_up(watch: Watch) -> No
     watch.evaluator.heard(1, watch.now_ms)
     await watch.later(25)
     assert watch.state("host") is UP
+
+
+async def test_a_stream_that_is_open_but_quiet_is_no_silence(watch: Watch) -> None:
+    watch.seen(web=UP)
+    await watch.later(25)
+    watch.database.write_now(lambda c: c.execute(update(agent).values(last_seen_ms=watch.now_ms)))
+    await watch.later(25)
+    assert watch.state("host") is UP
+
+
+async def test_what_an_agent_said_when_it_left_is_found_on_record(watch: Watch) -> None:
+    watch.seen(web=UP)
+    watch.database.write_now(lambda c: c.execute(update(agent).values(goodbye="reboot")))
+    await watch.later(60)
+    assert watch.history("host")[-1].reason == "the agent left: reboot"
 
 
 async def test_silence_freezes_alerts_and_is_an_alert_of_its_own(watch: Watch) -> None:
