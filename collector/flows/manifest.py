@@ -101,10 +101,13 @@ def write(documents: Sequence[Document]) -> str:
 
 
 def export(connection: Connection, registers: Sequence[str] = ()) -> list[dict[str, Any]]:
-    """Every record of the named registers, of all where none is named: in an order in which they can be applied."""
+    """Every record of the named registers, of all where none is named: in an order in which they can be applied.
+
+    What the collector keeps by itself is left out: it comes from somewhere else, such as an agent's file.
+    """
     documents: list[dict[str, Any]] = []
     for register in _in_order(registers or NAMES):
-        records = store.all_of(connection, register.name)
+        records = [each for each in store.all_of(connection, register.name) if register.kept(each) is None]
         key_of = store.lookup(connection, register.name, records)
         documents += [as_document(register, record, key_of) for record in records]
     return documents

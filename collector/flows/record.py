@@ -138,6 +138,7 @@ class Recorder:
             return Changed(spec.name, before, before, "edit")
         if spec.life.state(before.state).closed:
             raise Conflict(f"The {spec.name} '{key}' is {before.state} and is kept as it is.")
+        _not_kept(who, spec, before)
         return self._replace(connection, who, spec, before, after, state=before.state, action="edit", why=why)
 
     def transition(
@@ -200,6 +201,7 @@ class Recorder:
         before = store.by_key(connection, register, key)
         _allow(who, spec.permission, f"delete a {spec.name}")
         _same_version(spec, before, version)
+        _not_kept(who, spec, before)
         if before.state not in spec.deletable:
             raise Conflict(f"A {spec.name} that is {before.state} is kept as evidence.", hint="Retire it instead.")
         found = store.referrers(connection, register, before.id)
@@ -305,6 +307,12 @@ def _resolve(connection: Connection, kind: Ref | Refs, name: str, given: Any, pr
 def _allow(who: Who, permission: Permission, act: str) -> None:
     if not may(who, permission):
         raise Forbidden(f"{name_of(who) or 'Nobody'} may not {act}.", hint=f"It needs the permission '{permission}'.")
+
+
+def _not_kept(who: Who, spec: Register[Any], before: Record) -> None:
+    words = None if isinstance(who, str) else spec.kept(before)
+    if words is not None:
+        raise Conflict(f"The {spec.name} '{before.key}' cannot be changed here.", hint=words)
 
 
 def _same_version(spec: Register[Any], before: Record, version: int | None) -> None:

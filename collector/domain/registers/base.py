@@ -79,7 +79,9 @@ class Register(Generic[R]):
         life: States and transitions.
         permission: What creating, editing and deleting ask for.
         rules: What must hold between fields.
+        kept: Says of a record that the collector keeps by itself why people cannot edit it; None for all others.
         deletable: States in which a record may be deleted; the others are evidence and are retired instead.
+        example: A record as a document, for the register's page and for OpenAPI.
     """
 
     name: str
@@ -90,6 +92,7 @@ class Register(Generic[R]):
     life: LifeCycle
     permission: Permission = "operate"
     rules: tuple[Rule, ...] = ()
+    kept: Callable[[Any], Words | None] = lambda _: None
     deletable: tuple[str, ...] = ()
     example: Mapping[str, Any] = field(default_factory=dict)
     fields: tuple[Field, ...] = field(init=False)

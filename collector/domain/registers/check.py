@@ -158,6 +158,15 @@ def attempts_fit_the_interval(check: Check) -> Mapping[str, Words]:
     }
 
 
+def defined_by_an_agent(check: Check) -> Words | None:
+    """A check of an agent's own file is changed there and nowhere else."""
+    if check.origin == CENTRAL:
+        return None
+    return Words(
+        "It is defined in the agent's own file; change it there.", "Ditentukan di berkas agen; ubahlah di sana."
+    )
+
+
 PAUSED = State("paused", Words("Paused", "Dijeda"), tone="warn")
 
 REGISTER = Register(
@@ -178,6 +187,7 @@ REGISTER = Register(
             REACTIVATE,
         ),
     ),
+    kept=defined_by_an_agent,
     rules=(an_agent_would_take_it, attempts_fit_the_interval),
     example={
         "key": "shop.http",

@@ -136,6 +136,7 @@ async def _record(
             "record": store.shown(connection, register.name, [found])[0],
             "history": audit.history(connection, register.name, record_id=found.id, most=HISTORY_ROWS),
             "referrers": store.referrers(connection, register.name, found.id),
+            "kept": register.kept(found),
         }
 
     data = await context_of(request).db.read(work)

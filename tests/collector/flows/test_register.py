@@ -169,6 +169,17 @@ async def test_a_closed_record_is_kept_as_it_is(registrar: Registrar) -> None:
     assert (await registrar.transition(OPERATOR, "host", "web-1", "reactivate")).state == "active"
 
 
+async def test_what_an_agent_keeps_is_not_for_people_to_edit(registrar: Registrar) -> None:
+    await with_check(registrar)
+    nginx = {"key": "nginx", "name": "nginx", "host": "web-1", "kind": "systemd", "options": {"unit": "nginx.service"}}
+    await registrar.create("agent's file", "check", nginx | {"origin": "agent"})
+    with pytest.raises(Conflict, match="cannot be changed here"):
+        await registrar.edit(ADMIN, "check", "nginx", {"name": "Other"})
+    edited = await registrar.edit("agent's file", "check", "nginx", {"name": "Web server"})
+    assert (edited.name, edited.origin) == ("Web server", "agent")
+    assert [each["key"] for each in await registrar.export(["check"])] == ["shop.http"]
+
+
 async def test_what_is_referred_to_cannot_be_deleted(registrar: Registrar) -> None:
     await with_service(registrar)
     rule = {"key": "r", "name": "R", "measure": "load_per_cpu", "level": 4}
