@@ -83,6 +83,12 @@ def _operation(route: Route, path: str, register: Register[Any] | None) -> dict[
         _describe(operation, route, path, register)
     elif path in (f"{API}/apply", f"{API}/export"):
         _documents(operation, path)
+    elif path == f"{API}/changes":
+        operation["responses"]["200"] = _listed({"$ref": "#/components/schemas/Change"})
+        operation["parameters"] += [
+            _parameter("register", "Only this register."),
+            _parameter("before", "Only changes older than the one of this id.", kind="integer"),
+        ]
     return operation
 
 

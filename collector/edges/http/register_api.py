@@ -175,6 +175,18 @@ async def changes(request: web.Request) -> web.Response:
     return _json({"items": await context_of(request).db.read(work)})
 
 
+async def every_change(request: web.Request) -> web.Response:
+    """The history of everything, newest first; `?register=host` of one register, `?before=<id>` further back."""
+    register = request.query.get("register", "")
+    if register:
+        named(register)
+    older_than = _number(request.query.get("before", ""), 0)
+    items = await context_of(request).db.read(
+        lambda connection: audit.history(connection, register, most=CHANGES_MOST, before_id=older_than)
+    )
+    return _json({"items": items})
+
+
 async def apply(request: web.Request) -> web.Response:
     """Make the records what the YAML or JSON documents in the body say; `?dry_run=true` only tells the difference."""
     dry_run = request.query.get("dry_run", "").lower() in ("1", "true", "yes")
@@ -197,6 +209,7 @@ async def export(request: web.Request) -> web.Response:
 
 ROUTES: tuple[Route, ...] = (
     Route("GET", f"{API}/registers", registers, Permission.VIEW, "Every register with its fields and life cycle"),
+    Route("GET", f"{API}/changes", every_change, Permission.VIEW, "History of everything"),
     Route("POST", f"{API}/apply", apply, Permission.OPERATE, "Apply YAML or JSON documents"),
     Route("GET", f"{API}/export", export, Permission.VIEW, "Every record as YAML documents"),
     Route("GET", f"{ONE}.csv", table, Permission.VIEW, "Records as CSV"),

@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from collector.domain.errors import Conflict, Forbidden, InvalidInput
+from collector.domain.registers import REGISTERS
 from collector.domain.registers.base import Actor
 from collector.flows import manifest
 from collector.flows.register import Registrar
@@ -176,3 +179,32 @@ def test_a_list_of_documents_and_json_are_documents_too() -> None:
         {"register": "host", "key": "a"},
         {"register": "host"},
     ]
+
+
+WORDS = st.text(st.characters(exclude_categories=("Cs", "Cc")), max_size=40)
+RULES = st.fixed_dictionaries(
+    {
+        "name": WORDS.filter(lambda text: text.strip()),
+        "measure": st.sampled_from(["load_per_cpu", "cpu_busy_ratio"]),
+        "level": st.floats(-1e6, 1e6),
+        "for_seconds": st.integers(0, 86_400),
+        "selector": st.dictionaries(st.from_regex(r"[a-z]{1,8}", fullmatch=True), st.sampled_from(["web-.*", "a|b"])),
+        "summary": WORDS,
+        "advice": WORDS.map(lambda text: f"{text}\n- {text}: #1"),
+        "enabled": st.booleans(),
+    }
+)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(fields=RULES)
+async def test_whatever_people_write_survives_export_and_apply(sqlite: Database, fields: dict[str, Any]) -> None:
+    here = registrar_of(sqlite)
+    await here.apply(ADMIN, [{"register": "rule", "key": "r", **fields}])
+    before = await sqlite.read(lambda c: store.by_key(c, "rule", "r"))
+    text = manifest.write(await here.export(["rule"]))
+    assert (await here.apply(ADMIN, manifest.read(text))).changes == ()
+    await here.delete(ADMIN, "rule", "r")
+    await here.apply(ADMIN, manifest.read(text))
+    after = await sqlite.read(lambda c: store.by_key(c, "rule", "r"))
+    assert REGISTERS["rule"].values(after) == REGISTERS["rule"].values(before)

@@ -234,6 +234,15 @@ async def test_rest_takes_the_steps_of_the_life_cycle(start: Start) -> None:
     assert (await client.delete("/api/v1/service/shop")).status == 409
 
 
+async def test_history_of_everything_can_be_paged_through(start: Start) -> None:
+    client = await filled(start)
+    every = (await (await client.get("/api/v1/changes")).json())["items"]
+    assert [each["register"] for each in every] == ["service", "check", "host"]
+    older = (await (await client.get(f"/api/v1/changes?before={every[0]['id']}&register=check")).json())["items"]
+    assert [each["record_key"] for each in older] == ["shop.http"]
+    assert (await client.get("/api/v1/changes?register=ship")).status == 404
+
+
 async def test_csv_has_every_record_and_no_formula(start: Start) -> None:
     client = await filled(start)
     await client.post("/api/v1/host", json={"key": "evil", "name": '=HYPERLINK("x")', "owner": "@sum", "site": "-1+2"})
