@@ -11,6 +11,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+from collector.flows.record import Recorder
+from collector.store import migrations
+from collector.store.database import Database
+
 ROOT = Path(__file__).resolve().parents[2]
 
 FILE = '''
@@ -119,18 +123,47 @@ asyncio.run(main(Path(sys.argv[1])))
 """
 
 
+ADD = """
+import sys
+from collector.domain.registers.host import Host
+from collector.store import migrations, registers
+from collector.store.database import Database
+
+written = migrations.generate("add the rack of a host").read_text()
+assert written.count("add_column") == 1, written
+database = Database(sys.argv[1])
+migrations.migrate(database.engine)
+assert migrations.differences(database.engine) == []
+host = database.read_now(lambda c: registers.by_key(c, Host, "web-1"))
+assert (host.name, host.rack) == ("Web 1", "A1"), host
+database.close()
+"""
+
+
+def test_a_new_field_is_one_line_and_finds_the_old_rows(database_url: str, tmp_path: Path) -> None:
+    database = Database(database_url)
+    migrations.migrate(database.engine)
+    recorder = Recorder(lambda: 1_760_000_000_000)
+    database.write_now(lambda c: recorder.create(c, "test", "host", {"key": "web-1", "name": "Web 1"}))
+    database.close()
+    shutil.copytree(ROOT / "collector", tmp_path / "collector", ignore=shutil.ignore_patterns("__pycache__"))
+    host = tmp_path / "collector/domain/registers/host.py"
+    line = '    rack: str = field.text("Rack", "Rak", default="A1")\n'
+    host.write_text(host.read_text().replace("    description: str", line + "    description: str"))
+    _run(ADD, database_url, tmp_path)
+
+
 def test_a_register_is_one_file_and_one_line(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "collector", tmp_path / "collector", ignore=shutil.ignore_patterns("__pycache__"))
     registers = tmp_path / "collector/domain/registers"
     (registers / "supplier.py").write_text(FILE)
     listed = (registers / "__init__.py").read_text()
     (registers / "__init__.py").write_text(listed.replace('    "channel",\n', '    "channel",\n    "supplier",\n'))
-    environment = os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
-    used = subprocess.run(
-        [sys.executable, "-W", "error", "-c", USE, str(tmp_path)],
-        env=environment,
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-    )
+    _run(USE, str(tmp_path), tmp_path)
+
+
+def _run(script: str, argument: str, folder: Path) -> None:
+    environment = os.environ | {"PYTHONPATH": f"{folder}{os.pathsep}{ROOT}"}
+    command = [sys.executable, "-W", "error", "-c", script, argument]
+    used = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, check=False)
     assert used.returncode == 0, used.stdout + used.stderr
