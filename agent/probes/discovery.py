@@ -14,7 +14,8 @@
      "failed_units": ["backup.service"], "units_visible": true}
 
 `process` is "" when the agent may not see who owns the socket. `central`: the kind may be defined centrally; otherwise
-it goes into the agent's own file. `units_visible` is false where systemd cannot be asked.
+it goes into the agent's own file. `units_visible` is false where systemd cannot be asked. What the agent's own checks
+look at already is not proposed.
 
 `checks`, the agent's own::
 
@@ -100,7 +101,9 @@ class Discovery:
         failed = sorted(unit.name for unit in units if unit.active_state == "failed")
         wanted = [unit for unit in units if unit.name.endswith(".service") and unit.load_state == "loaded"]
         proposals += [_unit(unit) for unit in wanted if unit.name in enabled or unit.name in failed]
-        return {"proposals": proposals[:PROPOSALS_LIMIT], "failed_units": failed, "units_visible": visible}
+        watched = {_target(check) for check in self._checks}
+        news = [proposal for proposal in proposals if _target(proposal) not in watched]
+        return {"proposals": news[:PROPOSALS_LIMIT], "failed_units": failed, "units_visible": visible}
 
 
 def propose(listener: Listener, *, host_name: str) -> dict[str, Any]:
@@ -132,6 +135,13 @@ def _unit(unit: service_manager.Unit) -> dict[str, Any]:
         "process": "",
         "central": False,
     }
+
+
+def _target(definition: Mapping[str, Any]) -> str:
+    """What a check or a proposal looks at; the same for an http and a tcp check of one port."""
+    options = definition["options"]
+    target = options.get("address") or options.get("unit") or options.get("url", "")
+    return str(target).removeprefix("http://").partition("/")[0].replace("localhost:", "127.0.0.1:")
 
 
 def _slug(text: str) -> str:

@@ -117,6 +117,17 @@ def test_proposals_fit_what_listens_and_what_should_run(root: Path) -> None:
     assert (body["failed_units"], body["units_visible"]) == (["backup.service"], True)
 
 
+def test_what_is_checked_already_is_not_proposed(root: Path) -> None:
+    checks = [
+        {"options": {"url": "http://localhost:80/health"}},
+        {"options": {"unit": "ssh.service"}},
+        {"options": {"path": "/var/backups/*"}},
+    ]
+    probe = Discovery(host={"name": "web-3"}, checks=checks, root=root, units=lambda: UNITS)
+    names = [each["name"] for each in bodies(probe, 1)["proposals"]["proposals"]]
+    assert names == ["https-443", "postgresql-5432", "backup"]
+
+
 def test_host_without_systemd_still_proposes_its_ports(root: Path) -> None:
     def no_systemd() -> Sequence[Unit]:
         raise CannotProbe("no D-Bus here")
