@@ -31,6 +31,7 @@ class Rows(NamedTuple):
 
 
 Formula = Callable[[Rows], Matrix]
+Places = NDArray[np.intp]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,12 @@ def _clean(values: Matrix) -> Matrix:
     return np.where(np.isfinite(values), values, np.nan)
 
 
-def rate(rows: Rows, columns: Sequence[int]) -> Matrix:
+def _places(columns: Sequence[int]) -> Places:
+    # As an array once, or numpy would turn the list into one for every row.
+    return np.array(columns, dtype=np.intp)
+
+
+def rate(rows: Rows, columns: Places) -> Matrix:
     """Growth per second of counters, NaN across a reset or without a row before."""
     grown = rows.now[:, columns] - rows.before[:, columns]
     return np.where((grown >= 0) & (rows.seconds > 0), grown / rows.seconds, np.nan)
@@ -89,7 +95,8 @@ def _cpu_busy(layout: Layout) -> Compiled | None:
     cores = len(_where(layout, "node_cpu_seconds_total", mode="idle"))
     if not cores:
         return None
-    return _one(lambda rows: np.clip(1 - rate(rows, idle).sum(axis=1, keepdims=True) / cores, 0, 1))
+    places = _places(idle)
+    return _one(lambda rows: np.clip(1 - rate(rows, places).sum(axis=1, keepdims=True) / cores, 0, 1))
 
 
 def _load_per_cpu(layout: Layout) -> Compiled | None:
@@ -97,7 +104,7 @@ def _load_per_cpu(layout: Layout) -> Compiled | None:
     cores = len(_where(layout, "node_cpu_seconds_total", mode="idle"))
     if load is None or not cores:
         return None
-    return _one(lambda rows: rows.now[:, [load]] / cores)
+    return _one(lambda rows: rows.now[:, load : load + 1] / cores)
 
 
 def _used(available: str, size: str) -> Callable[[Layout], Compiled | None]:
@@ -105,7 +112,7 @@ def _used(available: str, size: str) -> Callable[[Layout], Compiled | None]:
         left, whole = _single(layout, available), _single(layout, size)
         if left is None or whole is None:
             return None
-        return _one(lambda rows: _clean(1 - rows.now[:, [left]] / rows.now[:, [whole]]))
+        return _one(lambda rows: _clean(1 - rows.now[:, left : left + 1] / rows.now[:, whole : whole + 1]))
 
     return compile
 
@@ -120,9 +127,9 @@ def _filesystem_used(layout: Layout) -> Compiled | None:
     ]
     if not found:
         return None
-    sizes, lefts = [at for _, at, _, _ in found], [at for _, _, at, _ in found]
+    sizes, lefts = _places([at for _, at, _, _ in found]), _places([at for _, _, at, _ in found])
     flags = [(i, at) for i, (_, _, _, at) in enumerate(found) if at is not None]
-    flagged, flag_columns = [i for i, _ in flags], [at for _, at in flags]
+    flagged, flag_columns = _places([i for i, _ in flags]), _places([at for _, at in flags])
 
     def evaluate(rows: Rows) -> Matrix:
         used = _clean(1 - rows.now[:, lefts] / rows.now[:, sizes])
@@ -135,20 +142,23 @@ def _filesystem_used(layout: Layout) -> Compiled | None:
 
 def _memory_pressure(layout: Layout) -> Compiled | None:
     waiting = _single(layout, "node_pressure_memory_waiting_seconds_total")
-    return None if waiting is None else _one(lambda rows: rate(rows, [waiting]))
+    if waiting is None:
+        return None
+    places = _places([waiting])
+    return _one(lambda rows: rate(rows, places))
 
 
 def _clock_skew(layout: Layout) -> Compiled | None:
     skew = _single(layout, "sigap_agent_clock_skew_seconds")
-    return None if skew is None else _one(lambda rows: np.abs(rows.now[:, [skew]]))
+    return None if skew is None else _one(lambda rows: np.abs(rows.now[:, skew : skew + 1]))
 
 
 def _certificate_days(layout: Layout) -> Compiled | None:
     expiry = list(layout.families.get("probe_ssl_earliest_cert_expiry", ()))
     if not expiry:
         return None
-    targets = tuple(_labels(layout.columns[at]) for at in expiry)
-    return Compiled(targets, lambda rows: (rows.now[:, expiry] - rows.wall_seconds) / SECONDS_A_DAY)
+    targets, places = tuple(_labels(layout.columns[at]) for at in expiry), _places(expiry)
+    return Compiled(targets, lambda rows: (rows.now[:, places] - rows.wall_seconds) / SECONDS_A_DAY)
 
 
 def _labels(column: Column) -> Labels:

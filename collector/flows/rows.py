@@ -12,7 +12,6 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from collector.domain.alert import COMPARISONS, AlertState, Observation, Rule, fingerprint, step
 from collector.domain.measure import MEASURES, Compiled, Labels, Matrix, Rows
@@ -72,7 +71,7 @@ class RowJudge:
     layouts: Callable[[int], Layout | None]
     opened: OpenAlerts = field(default_factory=OpenAlerts)
     _plans: dict[int, Plan] = field(default_factory=dict)
-    _before: dict[tuple[int, int, bool], tuple[int, NDArray[np.float64]]] = field(default_factory=dict)
+    _before: dict[tuple[int, int, bool], Row] = field(default_factory=dict)
 
     def judge(self, arrived: Sequence[Arrived], catalogue: Catalogue) -> list[Change]:
         """What the rows change, in order of time; an alert may change several times."""
@@ -108,46 +107,48 @@ class RowJudge:
         if not arrived:
             return []
         rows = self._rows(layout_id, arrived)
-        values = {
-            name: one.evaluate(rows) for name, one in plan.compiled.items() if any(r.measure == name for r in rules)
-        }
         changes: list[Change] = []
-        for rule in rules:
-            if rule.measure not in values:
-                continue
-            targets = plan.compiled[rule.measure].targets
-            for at, target in self._candidates(rule, values[rule.measure], arrived, standing):
-                value = float(values[rule.measure][at, target])
-                change = self._step(rule, arrived[at], value, targets[target], plan, catalogue, standing)
-                if change is not None:
-                    changes.append(change)
+        with np.errstate(all="ignore"):  # entered once: for a single row it costs as much as a comparison
+            values = {
+                name: plan.compiled[name].formula(rows)
+                for name in {rule.measure for rule in rules} & plan.compiled.keys()
+            }
+            found = [
+                (rule, at, target)
+                for rule in rules
+                if rule.measure in values
+                for at, target in self._candidates(rule, values[rule.measure], arrived, standing)
+            ]
+        for rule, at, target in found:
+            value = float(values[rule.measure][at, target])
+            labels = plan.compiled[rule.measure].targets[target]
+            change = self._step(rule, arrived[at], value, labels, plan, catalogue, standing)
+            if change is not None:
+                changes.append(change)
         return changes
 
     def _rows(self, layout_id: int, arrived: Sequence[Arrived]) -> Rows:
         width = len(arrived[0].row.values) // 8
-        now = np.frombuffer(b"".join(one.row.values for one in arrived), dtype="<f8").reshape(-1, width)
-        before, seconds = np.full_like(now, np.nan), np.full((len(arrived), 1), np.nan)
-        for i, one in enumerate(arrived):
-            place = (one.host_id, layout_id, one.live)
-            known = self._before.get(place)
-            if known is not None and known[0] < one.row.wall_ms:
-                before[i], seconds[i] = known[1], (one.row.wall_ms - known[0]) / MILLISECONDS
-            if known is None or known[0] < one.row.wall_ms:
-                self._before[place] = (one.row.wall_ms, now[i].copy())
-        walls = np.array([[one.row.wall_ms / MILLISECONDS] for one in arrived])
-        return Rows(now, before, seconds, walls)
+        nothing = Row(layout_id, 0, b"\xff" * 8 * width)  # all bits set is a NaN
+        known = [self._before.get((one.host_id, layout_id, one.live), nothing) for one in arrived]
+        for one, before in zip(arrived, known, strict=True):
+            if before.wall_ms < one.row.wall_ms:
+                self._before[one.host_id, layout_id, one.live] = one.row
+        walls = np.array([one.row.wall_ms for one in arrived], dtype=float).reshape(-1, 1)
+        since = np.array([before.wall_ms for before in known], dtype=float).reshape(-1, 1)
+        seconds = np.where((since > 0) & (since < walls), (walls - since) / MILLISECONDS, np.nan)
+        return Rows(_matrix((one.row for one in arrived), width), _matrix(known, width), seconds, walls / MILLISECONDS)
 
     def _candidates(
         self, rule: Rule, values: Matrix, arrived: Sequence[Arrived], standing: Mapping[Key, Kept | None]
-    ) -> Iterable[tuple[int, int]]:
+    ) -> list[tuple[int, int]]:
         """Where there is something to say: a bad value, or any value of a host with an open alert of this rule."""
-        with np.errstate(invalid="ignore"):
-            wanted = np.asarray(COMPARISONS[rule.comparison](values, rule.level))  # type: ignore[arg-type]
-        touched = {kept.host_id for (rule_id, _), kept in standing.items() if kept and rule_id == rule.id}
-        for i, one in enumerate(arrived):
-            if one.host_id in touched or self.opened.by_host.get((rule.id, one.host_id)):
-                wanted[i] = True
-        wanted &= ~np.isnan(values)
+        wanted = np.asarray(COMPARISONS[rule.comparison](values, rule.level))  # type: ignore[arg-type]
+        if standing or self.opened.by_key:
+            touched = {kept.host_id for (rule_id, _), kept in standing.items() if kept and rule_id == rule.id}
+            for i, one in enumerate(arrived):
+                if one.host_id in touched or self.opened.by_host.get((rule.id, one.host_id)):
+                    wanted[i] = ~np.isnan(values[i])
         return [(int(at), int(target)) for at, target in np.argwhere(wanted)] if wanted.any() else []
 
     def _step(
@@ -183,6 +184,10 @@ class RowJudge:
             after = replace(before, alert=alert, annotations=worded(rule, before.labels, alert))
         standing[key] = None if alert.state is AlertState.RESOLVED else after
         return Change(before, after)
+
+
+def _matrix(rows: Iterable[Row], width: int) -> Matrix:
+    return np.frombuffer(b"".join([row.values for row in rows]), dtype="<f8").reshape(-1, width)
 
 
 def _is_quiet(before: Kept, last_ms: int, state: AlertState) -> bool:

@@ -114,7 +114,7 @@ def test_measuring_a_row_costs_less_than_ten_microseconds_when_hosts_share_a_lay
     chance = np.random.default_rng(1)
     now = chance.random((hosts, len(columns))) + 1
     rows = Rows(now, now - 0.5, np.full((hosts, 1), 10.0), np.full((hosts, 1), 0.0))
-    best = min(_seconds(compiled, rows) for _ in range(5))
+    best = min(_seconds(compiled, rows) for _ in range(20))
     assert best / hosts < 10e-6
 
 
