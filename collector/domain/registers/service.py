@@ -77,6 +77,7 @@ class Service(Record):
             low=("Low", "Rendah"),
         ),
         default="medium",
+        help=("What is at stake when it fails.", "Yang dipertaruhkan bila layanan ini gagal."),
         listed=True,
         filtered=True,
     )
@@ -130,6 +131,10 @@ class Service(Record):
         "Terganggu dihitung sebagai",
         choices(up=("Up", "Hidup"), down=("Down", "Mati")),
         default="up",
+        help=(
+            "Whether degraded time counts against the availability objective.",
+            "Apakah waktu terganggu mengurangi ketersediaan.",
+        ),
     )
     portfolio_part: str = field.one_of(
         "Portfolio part",
@@ -140,6 +145,7 @@ class Service(Record):
             retired=("Retired services", "Layanan pensiun (Retired)"),
         ),
         default=PIPELINE,
+        help=("Follows from the state.", "Mengikuti status."),
         need=field.COMPUTED,
         compute=portfolio_part,
         listed=True,
