@@ -53,6 +53,8 @@ class LocalAgent:
         if not self._config.exists():
             self._config.write_text(AGENT_FILE.format(state=self._folder), encoding="utf-8")
         if not await self._is_enrolled(collector):
+            # An agent prefers the identity it has; one that the collector does not know any more is of no use.
+            (self._folder / IDENTITY_FILE).unlink(missing_ok=True)
             issued = await collector.enroller.issue("sigap up", socket.gethostname())
             _write_private(self._token, issued.secret)
         self._task = asyncio.create_task(self._keep_running(), name="local agent")
