@@ -24,6 +24,7 @@ from agent.sample import Moment, Sample
 __all__ = ["Beat", "Result", "Sampler", "Scheduled", "host", "now", "once"]
 
 START_SPREAD_SECONDS = 1.0  # the first beats of an agent come within it, so that a new host shows at once
+LEAST_SECOND_BEAT = 10  # rates need two beats, so the second may come after this part of an interval
 LONGEST_WAIT_SECONDS = 10.0  # waiting does not count a suspend, so long waits are cut up
 NANOSECONDS_PER_MILLISECOND = 1_000_000
 NEVER_NS = 2**63 - 1
@@ -82,7 +83,7 @@ class Group:
         behind = (now_ns - self.phase_ns) // self.interval_ns
         following = self.phase_ns + (behind + 1) * self.interval_ns
         missed = (now_ns - self.due_ns) // self.interval_ns
-        if not self.beats and following - now_ns < self.interval_ns // 2:
+        if not self.beats and following - now_ns < self.interval_ns // LEAST_SECOND_BEAT:
             following += self.interval_ns  # the first beat was out of phase and just now
         self.due_ns = following
         self.beats += 1

@@ -313,7 +313,7 @@ def test_first_beat_is_soon_and_later_ones_are_spread_over_the_interval():
         bench = Bench(Scheduled(seeing("a", 1), 10), seed=seed)
         first, second = bench.next_beats(2)
         assert first.moment.boottime_ns - START.boottime_ns <= SECOND_NS + 1000
-        assert 5 <= (second.moment.boottime_ns - first.moment.boottime_ns) / SECOND_NS <= 15.1
+        assert 1 <= (second.moment.boottime_ns - first.moment.boottime_ns) / SECOND_NS <= 11.1
         phases.add(second.moment.boottime_ns // SECOND_NS % 10)
     assert len(phases) >= 6
 
