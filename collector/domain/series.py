@@ -142,7 +142,8 @@ def increments(values: Values) -> Values:
     """
     before, after = values[:-1], values[1:]
     with np.errstate(invalid="ignore"):
-        return np.where(after >= before, after - before, after)
+        # In this order a missing neighbour gives NaN and not the whole counter.
+        return np.where(after < before, after, after - before)
 
 
 def increase(values: Values) -> float:

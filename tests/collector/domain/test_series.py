@@ -28,6 +28,10 @@ def test_a_counter_reset_counts_from_zero() -> None:
     assert series.increase(_values(10, 15, 3, 4)) == 5 + 3 + 1
 
 
+def test_nothing_is_known_of_growth_beside_a_missing_sample() -> None:
+    assert np.isnan(series.increments(_values(math.nan, 5_000, math.nan))).all()
+
+
 def test_increase_of_one_sample_is_nothing() -> None:
     assert series.increase(_values(7)) == 0.0
 
