@@ -103,6 +103,7 @@ class Collector:
             egress=Egress(settings.alerts.allowed_networks),
             external_url=settings.url,
             metrics=self.metrics,
+            gone=self._receiver_gone,
         )
         self.evaluator = Evaluator(
             self.db,
@@ -125,6 +126,10 @@ class Collector:
             linger_seconds=settings.telemetry.linger_milliseconds / 1_000,
             on_broken=self._store_broke,
         )
+
+    async def _receiver_gone(self, channel: str) -> None:
+        why = "the receiver answered 410 Gone"
+        await self.registrar.edit("sigap", "channel", channel, {"enabled": False}, why=why)
 
     def _compose_edges(self, *, simulated: bool) -> None:
         settings = self.settings
