@@ -52,6 +52,13 @@ def percent(ratio: Number, language: str, digits: int = 1) -> str:
     return f"{number(cut, language, digits)}%"
 
 
+def exact(percentage: str, language: str) -> str:
+    """A percentage that was cut to its digits before, such as "99.94", with the language's separator."""
+    if not percentage:
+        return NOTHING
+    return f"{percentage.replace('.', _SEPARATORS.get(language, _SEPARATORS['en'])[1])}%"
+
+
 def amount(value: Number, language: str) -> str:
     """Bytes in binary steps: 1.5 GiB."""
     if value is None or _missing(value):

@@ -19,6 +19,7 @@ from markupsafe import Markup
 from yarl import URL
 
 import web as assets
+from collector.domain.registers.words import Words, to_language
 from collector.edges.http import format as formats
 from collector.edges.http import static, svg
 from collector.edges.http.context import context_of, viewer_of
@@ -52,14 +53,16 @@ def environment(language: str) -> jinja2.Environment:
         percent=partial(_swapped, formats.percent, language),
         bytes=partial(_swapped, formats.amount, language),
         duration=partial(_swapped, formats.duration, language),
+        exact=partial(_swapped, formats.exact, language),
         iso=formats.iso,
         json=lambda value: json_bytes(value).decode(),
         safe_json=_safe_json,
+        trusted_html=Markup,  # only for HTML that we rendered ourselves, with raw HTML off
         # For words that are not written in the template: `_` would take them for markup and for a format.
-        tr=messages.gettext,
+        tr=partial(_translated, messages.gettext, language),
     )
     made.globals.update(asset=static.address, spark_path=svg.spark, strip_bars=svg.strip, LANGUAGES=LANGUAGES)
-    made.globals.update(with_query=with_query)
+    made.globals.update(with_query=with_query, zip=zip)
     return made
 
 
@@ -72,6 +75,10 @@ def with_query(path: str, query: Mapping[str, str], changes: Mapping[str, Any]) 
     """The address with some of its query changed; an empty value removes its name."""
     merged = {**query, **{name: str(value) for name, value in changes.items()}}
     return str(URL(path).with_query({name: value for name, value in merged.items() if value}))
+
+
+def _translated(gettext: Callable[[str], str], language: str, text: str) -> str:
+    return to_language(text, language) if isinstance(text, Words) else gettext(text) if text else ""
 
 
 def _swapped(function: Callable[..., str], language: str, value: Any, *rest: Any) -> str:

@@ -1,0 +1,101 @@
+"""Agents: who sends, how they are, the command that brings the next host in, and showing one out."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from aiohttp import web
+
+from collector.domain.errors import Conflict, NotFound
+from collector.edges.http.context import Context, context_of, viewer_of
+from collector.edges.http.form import fields_of
+from collector.edges.http.routing import Page, Permission, Route
+from collector.store import agents, registers
+
+EXPIRY_WARNING_MS = 14 * 86_400_000
+
+
+async def show_all(request: web.Request) -> Page:
+    """Every agent, and the tokens that were issued lately."""
+    return await _page(context_of(request))
+
+
+async def _page(context: Context, **more: Any) -> Page:
+    now_ms = context.clock()
+
+    def read(connection: Any) -> list[dict[str, Any]]:
+        found = agents.list_agents(connection)
+        keys = registers.keys_of(connection, "host", {one.host_id for one in found})
+        return [{"agent": one, "host_key": keys.get(one.host_id, ""), **_health(one, now_ms)} for one in found]
+
+    tokens = await context.enroller.tokens() if context.enroller is not None else []
+    return Page(
+        "agents.html",
+        {
+            "agents": await context.db.read(read),
+            "tokens": [{**asdict(one), "is_open": one.used_ms is None and one.expires_ms > now_ms} for one in tokens],
+            "can_enrol": context.enroller is not None,
+            "issued": None,
+            "wrong": {},
+            **more,
+        },
+    )
+
+
+def _health(one: agents.AgentRecord, now_ms: int) -> dict[str, Any]:
+    until = one.certificate_until_ms
+    return {
+        "silent_ms": max(0, now_ms - one.last_seen_ms) if one.last_seen_ms is not None else None,
+        "spool_ratio": one.spool_bytes / one.spool_limit_bytes if one.spool_limit_bytes else None,
+        "certificate_ends_soon": until is not None and until - now_ms < EXPIRY_WARNING_MS,
+    }
+
+
+async def issue(request: web.Request) -> Page:
+    """Make a token; its secret is in this answer and never again."""
+    context = context_of(request)
+    if context.enroller is None:
+        raise Conflict("This collector takes no new agents.", hint="Start it with an enrolment address.")
+    fields = await fields_of(request)
+    issued = await context.enroller.issue(viewer_of(request).name, fields.get("host_name", "").strip())
+    told = {"id": issued.id, "secret": issued.secret, "command": issued.command, "expires_ms": issued.expires_ms}
+    return await _page(context, issued=told)
+
+
+async def withdraw(request: web.Request) -> web.StreamResponse:
+    """Let an unused token end now."""
+    await context_of(request).enroller.withdraw(viewer_of(request).name, request.match_info["id"])
+    raise web.HTTPSeeOther("/agents")
+
+
+async def show(request: web.Request) -> Page:
+    """One agent: what it said of itself and what it lost."""
+    context, agent_id = context_of(request), request.match_info["id"]
+    now_ms = context.clock()
+
+    def read(connection: Any) -> dict[str, Any]:
+        found = agents.find(connection, agent_id)
+        if found is None:
+            raise NotFound("There is no such agent.", hint="The list shows every agent that ever came in.")
+        key = registers.keys_of(connection, "host", [found.host_id]).get(found.host_id, "")
+        return {"agent": found, "host_key": key, **_health(found, now_ms), "wrong": {}}
+
+    return Page("agent.html", await context.db.read(read))
+
+
+async def revoke(request: web.Request) -> web.StreamResponse:
+    """Show an agent out, with a reason."""
+    context, agent_id = context_of(request), request.match_info["id"]
+    fields = await fields_of(request)
+    await context.enroller.revoke(viewer_of(request).name, agent_id, fields.get("why", ""))
+    raise web.HTTPSeeOther(f"/agents/{agent_id}")
+
+
+ROUTES = (
+    Route("GET", "/agents", show_all, Permission.VIEW, "Every agent, and the tokens issued lately."),
+    Route("POST", "/agents/tokens", issue, Permission.OPERATE, "Issue a one-time enrolment token."),
+    Route("POST", "/agents/tokens/{id}/withdraw", withdraw, Permission.OPERATE, "End an unused token."),
+    Route("GET", "/agents/{id}", show, Permission.VIEW, "One agent."),
+    Route("POST", "/agents/{id}/revoke", revoke, Permission.ADMIN, "Revoke an agent's certificates."),
+)

@@ -1,0 +1,257 @@
+"""Hosts: the list with its vital numbers, and one host with charts, processes, checks and facts."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from aiohttp import web
+
+from collector.domain.errors import InvalidInput, NotFound
+from collector.domain.interval import Span
+from collector.domain.registers.base import Actor
+from collector.domain.registers.kinds import slugify
+from collector.domain.sample import State
+from collector.domain.series import LOOKBACK_MS, NAME_LABEL, Matcher, SeriesData
+from collector.domain.status import timeline
+from collector.edges.http import charts
+from collector.edges.http.context import Context, context_of, viewer_of
+from collector.edges.http.form import fields_of
+from collector.edges.http.render import json_bytes
+from collector.edges.http.routing import Page, Permission, Route
+from collector.edges.http.services import strip_of
+from collector.store import board, documents, registers, status
+from collector.store.board import HostLine
+
+PAGE_ROWS = 100
+MINUTE_MS = 60_000
+HOUR_MS = 60 * MINUTE_MS
+DAY_MS = 24 * HOUR_MS
+RANGES = {"15m": 15 * MINUTE_MS, "1h": HOUR_MS, "6h": 6 * HOUR_MS, "24h": DAY_MS, "7d": 7 * DAY_MS, "30d": 30 * DAY_MS}
+DEFAULT_RANGE = "1h"
+POINTS = 360
+POINTS_MOST = 2000
+SPAN_MOST_MS = 3 * 366 * DAY_MS
+LIVE_RANGES = ("15m", "1h", "6h")
+MARKED = (State.DOWN, State.DEGRADED)
+MARKS_MOST = 100
+PROCESSES_SHOWN = 15
+STATES = ("down", "degraded", "unknown", "up")
+
+_SORTS: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "state": lambda row: (STATES.index(row["host"].state), row["host"].key),
+    "name": lambda row: row["host"].name.lower(),
+    "site": lambda row: (row["host"].site, row["host"].key),
+    "cpu": lambda row: _vital(row, 1),
+    "memory": lambda row: _vital(row, 2),
+    "filesystem": lambda row: _vital(row, 4),
+    "load": lambda row: _vital(row, 5),
+    "seen": lambda row: (row["host"].agent.last_seen_ms or 0) if row["host"].agent else 0,
+}
+
+
+def _vital(row: dict[str, Any], position: int) -> float:
+    value = row["vitals"][position] if row["vitals"] else None
+    return -1.0 if value is None else value
+
+
+async def show_all(request: web.Request) -> Page:
+    """The list, narrowed and ordered as the address says."""
+    context, query = context_of(request), request.query
+    sort, wanted = query.get("sort", "state"), query.get("page", "1")
+    page = max(1, int(wanted)) if wanted.isdigit() else 1
+    if sort.lstrip("-") not in _SORTS:
+        raise InvalidInput(f"Hosts cannot be sorted by {sort}.", fields={"sort": f"One of {', '.join(_SORTS)}."})
+    everything = await context.db.read(board.host_lines)
+    found = [line for line in everything if _matches(line, query)]
+    rows: list[dict[str, Any]] = [
+        {"host": line, "vitals": context.live.vitals(line.id) if context.live else None} for line in found
+    ]
+    rows.sort(key=_SORTS[sort.lstrip("-")], reverse=sort.startswith("-"))
+    shown = rows[(page - 1) * PAGE_ROWS : page * PAGE_ROWS]
+    for row in shown:
+        row["cpu"] = context.live.cpu_history(row["host"].id) if context.live else []
+    return Page(
+        "hosts.html",
+        {
+            "hosts": shown,
+            "total": len(found),
+            "all": len(everything),
+            "counts": Counter(line.state for line in everything),
+            "page": page,
+            "size": PAGE_ROWS,
+            "sort": sort,
+            "search": query.get("q", ""),
+            "sites": sorted({line.site for line in everything if line.site}),
+            "environments": sorted({line.environment for line in everything if line.environment}),
+            "chosen": {name: query.get(name, "") for name in ("state", "site", "environment")},
+        },
+    )
+
+
+def _matches(line: HostLine, query: Any) -> bool:
+    text = f"{line.key} {line.name} {line.owner} {line.description} {' '.join(line.labels.values())}".lower()
+    words = all(word in text for word in query.get("q", "").lower().split())
+    return words and all(
+        not query.get(name) or getattr(line, name) == query[name] for name in ("state", "site", "environment")
+    )
+
+
+async def show(request: web.Request) -> Page:
+    """One host."""
+    context, key = context_of(request), request.match_info["key"]
+    now_ms = context.clock()
+    name, span = span_of(request, now_ms)
+    data = await context.db.read(lambda connection: _read(connection, key, span, now_ms))
+    host_id = data["host"].id
+    return Page(
+        "host.html",
+        {
+            **data,
+            "range": name,
+            "ranges": list(RANGES),
+            "span": {"since_ms": span.since_ms, "until_ms": span.until_ms},
+            "is_live": name in LIVE_RANGES and context.live is not None,
+            "vitals": context.live.vitals(host_id) if context.live else None,
+            "charts": [
+                {"key": one.key, "title": one.title, "unit": one.unit, "kind": one.kind, "high": one.high}
+                for one in charts.CHARTS
+            ],
+        },
+    )
+
+
+def _read(connection: Any, key: str, span: Span, now_ms: int) -> dict[str, Any]:
+    record = registers.by_key(connection, "host", key)
+    checks = [one for one in board.check_lines(connection) if one.host_id == record.id]
+    day = Span(now_ms - DAY_MS, now_ms)
+    runs = status.runs(connection, [one.id for one in checks], day)
+    line = board.host_lines(connection, ids=[record.id])[0]
+    processes = _document(connection, record.id, "processes")
+    return {
+        "host": line,
+        "phase": record.state,
+        "version": record.version,
+        "checks": [{"check": one, "strip": strip_of(timeline(runs[one.id], day))} for one in checks],
+        "last_day": day,
+        "marks": _marks(connection, record.id, span),
+        "processes": processes,
+        "process_rows": _process_rows(processes["body"]) if processes else [],
+        "facts": _document(connection, record.id, "host"),
+        "proposals": _proposals(connection, record, [one.key for one in checks]),
+        "accepts_checks": line.agent is not None and line.agent.accepts_checks,
+    }
+
+
+def _process_rows(body: dict[str, Any]) -> list[dict[str, Any]]:
+    """The busiest and the largest as one list, each process once."""
+    once = {one["pid"]: one for one in [*body.get("by_cpu", []), *body.get("by_memory", [])]}
+    return sorted(once.values(), key=lambda one: (-one["cpu_ratio"], -one["resident_bytes"]))[:PROCESSES_SHOWN]
+
+
+def _proposals(connection: Any, record: Any, keys: list[str]) -> list[dict[str, Any]]:
+    """What the agent found that could be checked; `known` where a check of that name exists."""
+    found = _document(connection, record.id, "proposals")
+    proposals = found["body"].get("proposals", []) if found else []
+    return [{**one, "known": check_key(record.key, one["name"]) in keys} for one in proposals]
+
+
+def check_key(host_key: str, name: str) -> str:
+    """The key that a proposal of a host has as a check."""
+    return slugify(f"{host_key}.{name}")
+
+
+def _marks(connection: Any, host_id: int, span: Span) -> list[dict[str, Any]]:
+    """When the host was silent or one of its checks was down, for the charts to show."""
+    checks = [one.id for one in board.check_lines(connection) if one.host_id == host_id]
+    return [
+        {"since": run.since_ms, "until": run.until_ms, "state": run.state.word}
+        for runs in status.runs(connection, checks, span).values()
+        for run in runs
+        if run.state in MARKED
+    ][:MARKS_MOST]
+
+
+def _document(connection: Any, host_id: int, kind: str) -> dict[str, Any] | None:
+    found = documents.latest(connection, host_id, kind)
+    if found is None:
+        return None
+    body = json.loads(found.body)
+    return {"wall_ms": found.wall_ms, "body": body if isinstance(body, dict) else {"items": body}}
+
+
+def span_of(request: web.Request, now_ms: int) -> tuple[str, Span]:
+    """The time that a page or a chart is about: a named range up to now, or `since` and `until` in milliseconds.
+
+    Raises:
+        InvalidInput: Neither, or backwards, or longer than anything is kept.
+    """
+    query = request.query
+    if "since" not in query:
+        name = query.get("range", DEFAULT_RANGE)
+        if name not in RANGES:
+            raise InvalidInput("There is no such range.", fields={"range": f"One of {', '.join(RANGES)}."})
+        return name, Span(now_ms - RANGES[name], now_ms)
+    since, until = query.get("since", ""), query.get("until", str(now_ms))
+    if not (since.isdigit() and until.isdigit() and 0 < int(until) - int(since) <= SPAN_MOST_MS):
+        message = "Unix milliseconds, since before until, at most three years apart."
+        raise InvalidInput("That is no span of time.", fields={"since": message})
+    return "", Span(int(since), int(until))
+
+
+async def chart_data(request: web.Request) -> web.Response:
+    """Every chart of one host over a span."""
+    context, key = context_of(request), request.match_info["key"]
+    _, span = span_of(request, context.clock())
+    points = request.query.get("points", str(POINTS))
+    if not points.isdigit() or not 2 <= int(points) <= POINTS_MOST:
+        raise InvalidInput("That many points cannot be drawn.", fields={"points": f"From 2 to {POINTS_MOST}."})
+    host = await context.db.read(lambda connection: registers.by_key(connection, "host", key))
+    drawn = await asyncio.to_thread(_draw, context, host.id, span, int(points))
+    return web.Response(body=json_bytes({"charts": drawn}), content_type="application/json")
+
+
+def _draw(context: Context, host_id: int, span: Span, points: int) -> dict[str, Any]:
+    times = charts.grid(span.since_ms, span.until_ms, points)
+    step = int(times[1] - times[0]) if times.size > 1 else charts.STEP_LEAST_MS
+    since_ms = int(times[0]) - max(step, LOOKBACK_MS)
+    found: list[SeriesData] = []
+    for name in charts.NAMES:
+        found += context.series.select(
+            [Matcher(NAME_LABEL, "=", name)], since_ms, span.until_ms + 1, host_ids=[host_id]
+        )
+    return charts.draw(charts.history(found, times), since_ms=span.since_ms, until_ms=span.until_ms)
+
+
+async def accept(request: web.Request) -> web.StreamResponse:
+    """Make a check of one of the host's proposals."""
+    context, key = context_of(request), request.match_info["key"]
+    name, viewer = (await fields_of(request)).get("name", ""), viewer_of(request)
+
+    def read(connection: Any) -> dict[str, Any] | None:
+        record = registers.by_key(connection, "host", key)
+        return next((one for one in _proposals(connection, record, []) if one["name"] == name), None)
+
+    proposal = await context.db.read(read)
+    if proposal is None:
+        raise NotFound("The host does not propose such a check any more.", hint="Load its page again.")
+    data = {
+        "key": check_key(key, name),
+        "name": f"{name} ({key})",
+        "host": key,
+        "kind": proposal["kind"],
+        "options": proposal["options"],
+    }
+    await context.registrar.create(Actor(viewer.name, viewer.role), "check", data, why=f"proposed: {proposal['why']}")
+    raise web.HTTPSeeOther(f"/hosts/{key}#checks")
+
+
+ROUTES = (
+    Route("GET", "/hosts", show_all, Permission.VIEW, "Hosts with their state and vital numbers."),
+    Route("GET", "/hosts/{key}", show, Permission.VIEW, "One host: charts, processes, checks and facts."),
+    Route("POST", "/hosts/{key}/proposals", accept, Permission.OPERATE, "Make a check of a proposal."),
+    Route("GET", "/hosts/{key}/charts", chart_data, Permission.VIEW, "Every chart of one host over a span of time."),
+)

@@ -1,0 +1,67 @@
+"""The first page: what is wrong now, then services, hosts and what changed lately."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from aiohttp import web
+
+from collector.domain.interval import Span
+from collector.edges.http.context import context_of
+from collector.edges.http.routing import Page, Permission, Route
+from collector.edges.http.services import strip_of
+from collector.store import agents, alerts, board, sla, status
+
+DAY_MS = 86_400_000
+RECENT = 12
+HOSTS_SHOWN = 60
+"""More are counted, and shown on their own page."""
+
+
+async def show(request: web.Request) -> Page:
+    """The overview."""
+    now_ms = context_of(request).clock()
+    return Page("overview.html", await context_of(request).db.read(lambda connection: _read(connection, now_ms)))
+
+
+def _read(connection: Any, now_ms: int) -> dict[str, Any]:
+    day = Span(now_ms - DAY_MS, now_ms)
+    checks = board.check_lines(connection)
+    hosts = board.host_lines(connection)
+    services = board.service_lines(connection)
+    versions = sla.versions(connection, [line.id for line in services])
+    recent = status.transitions(connection, limit=RECENT)
+    names = board.subject_names(connection, recent)
+    return {
+        "alerts": alerts.active(connection),
+        "bad_checks": [line for line in checks if line.state in ("down", "degraded")],
+        "silent_hosts": [line for line in hosts if line.state == "unknown" and line.agent is not None],
+        "check_counts": Counter(line.state for line in checks),
+        "host_counts": Counter(line.state for line in hosts),
+        "hosts": hosts[:HOSTS_SHOWN],
+        "host_total": len(hosts),
+        "has_agents": any(True for _ in agents.list_agents(connection)),
+        "services": [
+            {"service": line, "strip": strip_of(sla.segments(connection, versions.get(line.id, []), day))}
+            for line in services
+            if line.members
+        ],
+        "since_ms": day.since_ms,
+        "until_ms": day.until_ms,
+        "recent": [
+            {
+                "subject": one.subject,
+                "key": names.get((one.subject, one.subject_id), ("", ""))[0],
+                "name": names.get((one.subject, one.subject_id), ("", ""))[1],
+                "at_ms": one.at_ms,
+                "before": one.before.word,
+                "after": one.after.word,
+                "reason": one.reason,
+            }
+            for one in recent
+        ],
+    }
+
+
+ROUTES = (Route("GET", "/", show, Permission.VIEW, "What is wrong now, services, hosts and recent changes."),)

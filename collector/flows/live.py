@@ -1,0 +1,252 @@
+"""What just arrived, for those who are looking: the newest rows of each host in memory, and streams of them.
+
+A sink of ingest: after the commit it keeps the newest rows and wakes subscribers. Nothing here is a record – after a
+restart it fills with the first rows. Does not draw charts and does not judge values.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from collector.domain.errors import TooMuch
+from collector.domain.measure import MEASURES, Compiled, Rows
+from collector.domain.sample import Accepted, Row
+from collector.domain.series import Layout
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from collector.store.database import Connection
+
+ROWS_KEPT = 4
+"""Per host and layout: enough to find two that hold the counters, when probes have different beats."""
+LAYOUTS_KEPT = 2
+HISTORY_MINUTES = 60
+QUEUE_LENGTH = 32
+SUBSCRIBERS_MOST = 1000
+MINUTE_MS = 60_000
+
+LayoutOf = Callable[[int], Layout | None]
+VITALS = (
+    "cpu_busy_ratio",
+    "memory_used_ratio",
+    "swap_used_ratio",
+    "filesystem_used_ratio",
+    "load_per_cpu",
+)
+
+
+class Beat(NamedTuple):
+    """A row and the one before it, of one host."""
+
+    host_id: int
+    layout_id: int
+    before_ms: int  # 0 without a row before
+    before: NDArray[np.float64]
+    wall_ms: int
+    values: NDArray[np.float64]
+
+
+class Vitals(NamedTuple):
+    """The few numbers that say how a host is; None where they are not known."""
+
+    wall_ms: int
+    cpu: float | None
+    memory: float | None
+    swap: float | None
+    filesystem: float | None  # the fullest that can be written to
+    load: float | None  # per CPU
+
+
+@dataclass(slots=True)
+class _Host:
+    rows: dict[int, deque[Row]] = field(default_factory=dict)  # by layout
+    minute: int = 0
+    cpu: deque[float | None] = field(default_factory=lambda: deque(maxlen=HISTORY_MINUTES))
+
+
+class Subscription:
+    """A stream of beats of one host, or of the word that something changed. Slow readers lose the oldest."""
+
+    def __init__(self) -> None:
+        self._queue: asyncio.Queue[Beat | None] = asyncio.Queue(QUEUE_LENGTH)
+        self.lost = 0
+
+    def put(self, beat: Beat | None) -> None:
+        """Hand over one; None means only that something changed."""
+        if self._queue.full():
+            self._queue.get_nowait()
+            self.lost += 1
+        self._queue.put_nowait(beat)
+
+    async def next(self, timeout_seconds: float) -> Beat | None:
+        """The next one.
+
+        Raises:
+            TimeoutError: Nothing came for so long.
+        """
+        async with asyncio.timeout(timeout_seconds):
+            return await self._queue.get()
+
+
+class Live:
+    """The newest rows of all hosts. Call `absorb` as a sink; everything else on the event loop."""
+
+    name = "live"
+
+    def __init__(self, layout_of: LayoutOf) -> None:
+        self._layout_of = layout_of
+        self._hosts: dict[int, _Host] = {}
+        self._compiled: dict[tuple[int, str], Compiled | None] = {}
+        self._beats: dict[int, set[Subscription]] = {}
+        self._changes: set[Subscription] = set()
+
+    def absorb(self, connection: Connection, accepted: Sequence[Accepted]) -> Callable[[], None]:
+        """Nothing inside the transaction; after it, keep the rows and wake whoever looks at these hosts."""
+        del connection
+
+        def after_commit() -> None:
+            for batch in accepted:
+                if batch.live:
+                    for row in batch.rows:
+                        self._take(batch.host_id, row)
+
+        return after_commit
+
+    def publish(self) -> None:
+        """Say that something changed that pages show: a state, an alert, an agent, a record."""
+        for subscription in self._changes:
+            subscription.put(None)
+
+    def forget(self, host_id: int) -> None:
+        """Drop what is kept of a host that is not watched any more."""
+        self._hosts.pop(host_id, None)
+
+    @contextmanager
+    def beats(self, host_id: int) -> Iterator[Subscription]:
+        """Subscribe to the rows of one host."""
+        subscription = self._subscribe()
+        self._beats.setdefault(host_id, set()).add(subscription)
+        try:
+            yield subscription
+        finally:
+            self._beats[host_id].discard(subscription)
+            if not self._beats[host_id]:
+                del self._beats[host_id]
+
+    @contextmanager
+    def changes(self) -> Iterator[Subscription]:
+        """Subscribe to the word that something changed."""
+        subscription = self._subscribe()
+        self._changes.add(subscription)
+        try:
+            yield subscription
+        finally:
+            self._changes.discard(subscription)
+
+    @property
+    def subscribers(self) -> int:
+        """How many streams are open."""
+        return len(self._changes) + sum(map(len, self._beats.values()))
+
+    def vitals(self, host_id: int) -> Vitals | None:
+        """How the host is by its newest rows; None when nothing was heard since the start."""
+        host = self._hosts.get(host_id)
+        if host is None:
+            return None
+        newest = max(rows[-1].wall_ms for rows in host.rows.values())
+        return Vitals(newest, *(self._measure(host, name) for name in VITALS))
+
+    def cpu_history(self, host_id: int) -> list[float | None]:
+        """CPU in use once a minute over the last hour, oldest first."""
+        host = self._hosts.get(host_id)
+        return list(host.cpu) if host else []
+
+    def seed(self, host_id: int, cpu: Iterable[float | None]) -> None:
+        """Give a host the history it had before the start, unless it has one by now."""
+        host = self._hosts.setdefault(host_id, _Host())
+        if not host.cpu:
+            host.cpu.extend(cpu)
+
+    def _subscribe(self) -> Subscription:
+        if self.subscribers >= SUBSCRIBERS_MOST:
+            raise TooMuch("Too many pages are open at once.", retry_after_seconds=10, hint="Close some of them.")
+        return Subscription()
+
+    def _take(self, host_id: int, row: Row) -> None:
+        host = self._hosts.setdefault(host_id, _Host())
+        rows = host.rows.get(row.layout_id)
+        if rows is None:
+            # A new layout comes when the agent has found or lost something; the oldest goes.
+            while len(host.rows) >= LAYOUTS_KEPT:
+                host.rows.pop(next(iter(host.rows)))
+            rows = host.rows.setdefault(row.layout_id, deque(maxlen=ROWS_KEPT))
+        if rows and row.wall_ms <= rows[-1].wall_ms:
+            return
+        before = rows[-1] if rows else None
+        rows.append(row)
+        if row.wall_ms // MINUTE_MS != host.minute:
+            self._note_minute(host, row.wall_ms // MINUTE_MS)
+        if subscriptions := self._beats.get(host_id):
+            beat = _beat(host_id, before, row)
+            for subscription in subscriptions:
+                subscription.put(beat)
+
+    def _note_minute(self, host: _Host, minute: int) -> None:
+        missing = minute - host.minute - 1 if host.minute else 0
+        host.cpu.extend([None] * min(max(missing, 0), HISTORY_MINUTES))
+        host.cpu.append(self._measure(host, VITALS[0]))
+        host.minute = minute
+
+    def _measure(self, host: _Host, name: str) -> float | None:
+        newest_first = sorted(host.rows.items(), key=lambda item: -item[1][-1].wall_ms if item[1] else 0)
+        for layout_id, rows in newest_first:
+            compiled = self._compile(layout_id, name)
+            if compiled is None:
+                continue
+            for at in range(len(rows) - 1, -1, -1):
+                values = compiled.evaluate(_pair(rows, at))
+                finite = values[np.isfinite(values)]
+                if finite.size:
+                    return float(finite.max())
+        return None
+
+    def _compile(self, layout_id: int, name: str) -> Compiled | None:
+        key = (layout_id, name)
+        if key not in self._compiled:
+            layout = self._layout_of(layout_id)
+            if layout is None:
+                return None
+            self._compiled[key] = MEASURES[name].compile(layout)
+        return self._compiled[key]
+
+
+def _pair(rows: Sequence[Row], at: int) -> Rows:
+    row = rows[at]
+    now = _values(row)
+    before = rows[at - 1] if at else None
+    return Rows(
+        now[np.newaxis],
+        (_values(before) if before else np.full(now.shape, np.nan))[np.newaxis],
+        np.array([[(row.wall_ms - before.wall_ms) / 1000 if before else math.nan]]),
+        np.array([[row.wall_ms / 1000]]),
+    )
+
+
+def _beat(host_id: int, before: Row | None, row: Row) -> Beat:
+    values = _values(row)
+    earlier = _values(before) if before else np.full(values.shape, np.nan)
+    return Beat(host_id, row.layout_id, before.wall_ms if before else 0, earlier, row.wall_ms, values)
+
+
+def _values(row: Row) -> NDArray[np.float64]:
+    return np.frombuffer(row.values, "<f8")
