@@ -76,6 +76,8 @@ def record(
     connection: Connection, changes: Sequence[Change], catalogue: Catalogue, *, now_ms: int
 ) -> list[Kept | None]:
     """Keep changes, in order, and whom to tell; returns how each alert stands now, with its id."""
+    new = [change.after for change in changes if change.before is None and change.after is not None]
+    fresh = iter(alerts.begin(connection, new))
     begun: dict[tuple[int, str], int] = {}
     lapsed: list[int] = []
     saved: dict[int, Kept] = {}
@@ -87,31 +89,47 @@ def record(
         if kept is None:
             lapsed.append(alert_id)
         elif before is None:
-            kept = replace(kept, id=alerts.begin(connection, kept))
+            kept = replace(kept, id=next(fresh))
             begun[kept.rule_id, kept.fingerprint] = kept.id
         else:
             kept = saved[alert_id] = replace(kept, id=alert_id)
         stored.append(kept)
-        if kept is not None and change.event is not None:
-            _tell(connection, kept, change, catalogue, now_ms)
-    alerts.drop(connection, lapsed)
     alerts.save(connection, list(saved.values()))
+    alerts.drop(connection, lapsed)
+    news = [(one, change) for one, change in zip(stored, changes, strict=True) if one and change.event]
+    alerts.note(connection, [_event(kept, change, now_ms) for kept, change in news])
+    outbox.post(connection, _messages(connection, news, catalogue), now_ms=now_ms)
     return stored
 
 
-def _tell(connection: Connection, kept: Kept, change: Change, catalogue: Catalogue, now_ms: int) -> None:
-    event, alert = change.event or "", kept.alert
-    ends_ms = alert.resolved_ms if event == RESOLVED else None
-    starts_ms = alert.fired_ms if alert.fired_ms is not None else alert.pending_ms
-    at_ms = ends_ms if ends_ms is not None else starts_ms
-    detail = change.why or kept.annotations.get("summary", "")
-    alerts.note(connection, [Event(kept.id, event, at_ms, now_ms, detail)])
-    told = Notification(event, kept.id, kept.fingerprint, kept.labels, kept.annotations, starts_ms, ends_ms)
-    # Only who heard of the beginning is told of the end.
-    heard = outbox.told(connection, [kept.id], FIRING) if event == RESOLVED else None
-    for channel in catalogue.channels:
-        if channel.wants(event, kept.severity) and (heard is None or (kept.id, channel.id) in heard):
-            outbox.post(connection, channel.id, told, now_ms=now_ms)
+def _event(kept: Kept, change: Change, now_ms: int) -> Event:
+    ends_ms = kept.alert.resolved_ms if change.event == RESOLVED else None
+    at_ms = ends_ms if ends_ms is not None else _starts_ms(kept)
+    return Event(kept.id, change.event or "", at_ms, now_ms, change.why or kept.annotations.get("summary", ""))
+
+
+def _starts_ms(kept: Kept) -> int:
+    return kept.alert.pending_ms if kept.alert.fired_ms is None else kept.alert.fired_ms
+
+
+def _messages(
+    connection: Connection, news: Sequence[tuple[Kept, Change]], catalogue: Catalogue
+) -> list[tuple[int, Notification]]:
+    """Whom to tell what. Only who heard of a beginning is told of its end."""
+    over = [kept.id for kept, change in news if change.event == RESOLVED]
+    heard = outbox.told(connection, over, FIRING)
+    messages: list[tuple[int, Notification]] = []
+    for kept, change in news:
+        event = change.event or ""
+        ends_ms = kept.alert.resolved_ms if event == RESOLVED else None
+        told = Notification(event, kept.id, kept.fingerprint, kept.labels, kept.annotations, _starts_ms(kept), ends_ms)
+        for channel in catalogue.channels:
+            if not channel.wants(event, kept.severity) or (event == RESOLVED and (kept.id, channel.id) not in heard):
+                continue
+            messages.append((channel.id, told))
+            if event == FIRING:
+                heard.add((kept.id, channel.id))
+    return messages
 
 
 def ended(kept: Kept, *, at_ms: int, why: str) -> Change:

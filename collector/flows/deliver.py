@@ -157,7 +157,7 @@ class Deliverer:
             labels = {"alertname": "test", "severity": "info"}
             words = {"summary": "This is a test message from Sigap.", "summary_id": "Ini pesan uji dari Sigap."}
             told = Notification(TEST, 0, "0" * 16, labels, words, now_ms, None)
-            row = outbox.post(connection, channel.id, told, now_ms=now_ms, held_until_ms=now_ms + LEASE_MS)
+            (row,) = outbox.post(connection, [(channel.id, told)], now_ms=now_ms, held_until_ms=now_ms + LEASE_MS)
             message = outbox.get(connection, row)
             assert message is not None
             return message

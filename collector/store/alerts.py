@@ -105,20 +105,26 @@ def counts(connection: Connection) -> dict[tuple[str, str], int]:
     }
 
 
-def begin(connection: Connection, kept: Kept) -> int:
-    """Keep a new alert; returns its id."""
-    values = {
-        "rule_id": kept.rule_id,
-        "fingerprint": kept.fingerprint,
-        "subject": kept.subject,
-        "subject_id": kept.subject_id,
-        "host_id": kept.host_id,
-        "severity": kept.severity,
-        "labels": json.dumps(dict(kept.labels), sort_keys=True),
-        "annotations": json.dumps(dict(kept.annotations), sort_keys=True),
-    }
-    row = connection.execute(insert(table).values(**values, **_columns(kept.alert)).returning(table.c.id))
-    return int(row.scalar_one())
+def begin(connection: Connection, kept: Sequence[Kept]) -> list[int]:
+    """Keep new alerts; returns their ids, in order."""
+    rows = [
+        {
+            "rule_id": one.rule_id,
+            "fingerprint": one.fingerprint,
+            "subject": one.subject,
+            "subject_id": one.subject_id,
+            "host_id": one.host_id,
+            "severity": one.severity,
+            "labels": json.dumps(dict(one.labels), sort_keys=True),
+            "annotations": json.dumps(dict(one.annotations), sort_keys=True),
+            **_columns(one.alert),
+        }
+        for one in kept
+    ]
+    if not rows:
+        return []
+    statement = insert(table).returning(table.c.id, sort_by_parameter_order=True)
+    return [int(alert_id) for alert_id in connection.scalars(statement, rows)]
 
 
 def save(connection: Connection, changed: Sequence[Kept]) -> None:

@@ -17,6 +17,8 @@ from collector.store.schema import delivery, outbox
 
 WAITING, DELIVERED, DEAD = "waiting", "delivered", "dead"
 ERROR_LENGTH = 500
+IDS_AT_ONCE = 500
+"""SQLite takes a bounded number of parameters in one statement."""
 
 
 class Message(NamedTuple):
@@ -54,26 +56,33 @@ class Backlog(NamedTuple):
     oldest_ms: int | None  # when the oldest waiting message was written
 
 
-def post(connection: Connection, channel_id: int, told: Notification, *, now_ms: int, held_until_ms: int = 0) -> int:
-    """Write a message in the caller's transaction; returns its id. With `held_until_ms` it is claimed already."""
-    row = connection.execute(
-        insert(outbox)
-        .values(
-            message_id=f"msg_{uuid.uuid4().hex}",
-            channel_id=channel_id,
-            alert_id=None if told.event == TEST else told.alert_id,
-            event=told.event,
-            body=told.to_json(),
-            state=WAITING,
-            created_ms=now_ms,
-            due_ms=now_ms,
-            lease_ms=held_until_ms,
-            attempts=0,
-            last_error="",
-        )
-        .returning(outbox.c.id)
-    )
-    return int(row.scalar_one())
+def post(
+    connection: Connection, messages: Sequence[tuple[int, Notification]], *, now_ms: int, held_until_ms: int = 0
+) -> list[int]:
+    """Write messages – channel and what to tell – in the caller's transaction; returns their ids, in order.
+
+    With `held_until_ms` they are claimed already.
+    """
+    rows = [
+        {
+            "message_id": f"msg_{uuid.uuid4().hex}",
+            "channel_id": channel_id,
+            "alert_id": None if told.event == TEST else told.alert_id,
+            "event": told.event,
+            "body": told.to_json(),
+            "state": WAITING,
+            "created_ms": now_ms,
+            "due_ms": now_ms,
+            "lease_ms": held_until_ms,
+            "attempts": 0,
+            "last_error": "",
+        }
+        for channel_id, told in messages
+    ]
+    if not rows:
+        return []
+    statement = insert(outbox).returning(outbox.c.id, sort_by_parameter_order=True)
+    return [int(row_id) for row_id in connection.scalars(statement, rows)]
 
 
 def lease(
@@ -132,10 +141,14 @@ def revive(connection: Connection, outbox_id: int, *, now_ms: int) -> bool:
 
 def told(connection: Connection, alert_ids: Collection[int], event: str) -> set[tuple[int, int]]:
     """(alert, channel) pairs for which there is a message of that event, whatever became of it."""
-    query = select(outbox.c.alert_id, outbox.c.channel_id).where(
-        outbox.c.alert_id.in_(alert_ids), outbox.c.event == event
-    )
-    return {(alert_id, channel_id) for alert_id, channel_id in connection.execute(query)}
+    found: set[tuple[int, int]] = set()
+    wanted = sorted(alert_ids)
+    for start in range(0, len(wanted), IDS_AT_ONCE):
+        query = select(outbox.c.alert_id, outbox.c.channel_id).where(
+            outbox.c.alert_id.in_(wanted[start : start + IDS_AT_ONCE]), outbox.c.event == event
+        )
+        found |= {(alert_id, channel_id) for alert_id, channel_id in connection.execute(query)}
+    return found
 
 
 def next_due_ms(connection: Connection) -> int | None:

@@ -310,7 +310,7 @@ outbox = Table(
     Column("delivered_ms", BigInteger),
     Column("last_error", String(500), nullable=False, default=""),
     Index("ix_outbox_due", "state", "due_ms"),
-    Index("ix_outbox_order", "channel_id", "alert_id", "id"),
+    Index("ix_outbox_order", "alert_id", "channel_id", "id"),
 )
 
 delivery = Table(

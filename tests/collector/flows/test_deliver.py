@@ -75,7 +75,7 @@ class Desk:
     def post(self, event: str = "firing", alert_id: int = 1, channel_id: int | None = None) -> int:
         told = Notification(event, alert_id, "f" * 16, {"alertname": "disk", "n": str(alert_id)}, {}, 5)
         to = self.channel.id if channel_id is None else channel_id
-        return self.database.write_now(lambda c: outbox.post(c, to, told, now_ms=self.clock()))
+        return self.database.write_now(lambda c: outbox.post(c, [(to, told)], now_ms=self.clock()))[0]
 
     def message(self, row: int) -> Message:
         found = self.database.read_now(lambda c: outbox.get(c, row))

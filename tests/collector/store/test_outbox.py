@@ -13,7 +13,7 @@ def told(event: str, alert_id: int = 1) -> Notification:
 
 
 def post(database: Database, event: str, *, alert_id: int = 1, channel_id: int = 1, now_ms: int = 0) -> int:
-    return database.write_now(lambda c: outbox.post(c, channel_id, told(event, alert_id), now_ms=now_ms))
+    return database.write_now(lambda c: outbox.post(c, [(channel_id, told(event, alert_id))], now_ms=now_ms))[0]
 
 
 def claim(database: Database, now_ms: int, limit: int = 10) -> list[Message]:

@@ -215,7 +215,7 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("outbox", schema=None) as batch_op:
         batch_op.create_index("ix_outbox_due", ["state", "due_ms"], unique=False)
-        batch_op.create_index("ix_outbox_order", ["channel_id", "alert_id", "id"], unique=False)
+        batch_op.create_index("ix_outbox_order", ["alert_id", "channel_id", "id"], unique=False)
 
     op.create_table(
         "quarantine",

@@ -299,10 +299,10 @@ async def _alerts(world: World, names: dict[int, str]) -> None:
                     "value": "93.4 %",
                 },
             )  # fmt: skip
-            alert_id = alerts.begin(connection, kept)
+            (alert_id,) = alerts.begin(connection, [kept])
             alerts.note(connection, [Event(alert_id, "firing", fired_ms, fired_ms + 90, "0.934 > 0.9")])
             told = Notification("firing", alert_id, kept.fingerprint, labels, kept.annotations, fired_ms)
-            outbox.post(connection, channel.id, told, now_ms=fired_ms)
+            outbox.post(connection, [(channel.id, told)], now_ms=fired_ms)
         for message in outbox.lease(connection, now_ms=now_ms, lease_ms=1000, limit=2):
             outbox.settle(connection, message, Attempt(now_ms, 84, ok=True, status=204, detail="204"), retry_at_ms=None)
 
