@@ -40,6 +40,7 @@ def build(context: Context, routes: Sequence[Route]) -> web.Application:
     for route in routes:
         _add(application, route)
     application.on_response_prepare.append(_protect)
+    application.on_shutdown.append(_end_streams)
     return application
 
 
@@ -52,6 +53,13 @@ def _add(application: web.Application, route: Route) -> None:
         # The twin comes first: "/hosts/{key}" would match "/hosts/web-1.json" too.
         application.router.add_get("/index.json" if route.path == "/" else route.path + TWIN, handler)
     application.router.add_route(route.method, route.path, handler)
+
+
+async def _end_streams(application: web.Application) -> None:
+    # An open page's stream has no end of its own, and stopping would wait for it.
+    live = application[CONTEXT].live
+    if live is not None:
+        live.close()
 
 
 async def _protect(request: web.Request, response: web.StreamResponse) -> None:
