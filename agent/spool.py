@@ -155,7 +155,9 @@ class Spool:
                 numbers.append((lane.epoch, seq))
             self._save(lane)
             self._bound(moment)
-        self._unsaved.clear()
+        if self._unsaved:
+            LOG.warning("spool disk has room again lost_batches=%d", len(self._unsaved))
+            self._unsaved.clear()
         return numbers
 
     def open_lane(self) -> None:
@@ -390,7 +392,6 @@ class Spool:
     def _declare_unsaved(self, lane: OpenLane, moment: Moment) -> None:
         samples, walls = sum(s for s, _ in self._unsaved), [w for _, w in self._unsaved]
         self._lose(lane, len(walls), GapReason.SPOOL_FULL, samples, (min(walls), max(walls)), moment)
-        LOG.warning("spool disk has room again lost_batches=%d", len(walls))
 
     def _lose(
         self,
