@@ -1,4 +1,4 @@
-"""`kill -9` of collector and agents under load: nothing acknowledged is lost, nothing is doubled, nothing is altered."""
+"""`kill -9` of collector and agents under load: nothing acknowledged is lost, doubled or altered."""
 
 from __future__ import annotations
 

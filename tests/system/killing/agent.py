@@ -10,6 +10,7 @@ import random
 import signal
 import sys
 import threading
+from array import array
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -91,7 +92,7 @@ def _measure(plan: Plan, spool: WatchedSpool, uplink: Uplink, stopping: threadin
         # No two beats of one agent at the same millisecond: the store would keep the first.
         wall_ms = max(wall_ms + 1, now.wall_ms)
         moment = Moment(wall_ms, now.boottime_ns)
-        beat = source.Beat(moment, series, source.array("d", source.values(plan.seed, plan.number, wall_ms)))
+        beat = source.Beat(moment, series, array("d", source.values(plan.seed, plan.number, wall_ms)))
         entries = encoder.encode(beat)
         if plan.huge_one_in and beats % plan.huge_one_in == 0:
             entries.insert(0, Entry(bytes(source.HUGE_BYTES), 1, False))

@@ -10,8 +10,11 @@ import logging
 import os
 import signal
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
+
+from sqlalchemy import event
 
 from collector import config
 from collector.app import Collector
@@ -22,7 +25,7 @@ FOREVER_SECONDS = 1e6
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One collector; the same for each of its lives but for `flush_seconds`."""
+    """One collector; where it is is the same for each of its lives."""
 
     data: Path
     web: int
@@ -30,6 +33,7 @@ class Plan:
     enrolment: int
     log: Path
     flush_seconds: float = 0.0  # 0: only when windows close, as in life
+    commit_seconds: float = 0.0  # a slow disk: every commit takes this much longer
     tokens: int = 0  # issue so many before serving
 
     @property
@@ -57,6 +61,8 @@ async def _serve(plan: Plan) -> int:
         enrolment__address=f"127.0.0.1:{plan.enrolment}",
     )
     collector = Collector(settings)
+    if plan.commit_seconds:
+        event.listen(collector.db.engine, "commit", lambda _: time.sleep(plan.commit_seconds))
     stopping = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
     await collector.start()

@@ -47,6 +47,9 @@ class WatchedSpool(Spool):
     ) -> list[tuple[bytes, int]]:
         """As the spool's; the numbers are noted once they are on disk."""
         numbers = super().append(entries, moment, layouts=layouts)
+        if not numbers:
+            self.notes.write(f"unsaved {moment.wall_ms}")
+            return numbers
         epoch, last_seq = self.newest()
         self.notes.write(
             *(f"batch {of.hex()} {seq} {moment.wall_ms}" for of, seq in numbers), f"numbered {epoch.hex()} {last_seq}"
@@ -93,6 +96,8 @@ def read(path: Path) -> dict[bytes, Lane]:
         kind, *words = line.split() or [""]
         if not words or words.pop() != END:
             continue
+        if kind == "unsaved":
+            continue
         epoch, first, last = bytes.fromhex(words[0]), int(words[1]), int(words[-1])
         lane = lanes.setdefault(epoch, Lane())
         if kind == "batch":
@@ -104,3 +109,11 @@ def read(path: Path) -> dict[bytes, Lane]:
             lane.acked_seq = max(lane.acked_seq, last)
         lane.last_seq = max(lane.last_seq, last)
     return lanes
+
+
+def unsaved(path: Path) -> list[int]:
+    """The times of the beats that found no room on the disk."""
+    lines = [
+        line.split() for line in path.read_text().splitlines() if line.startswith("unsaved") and line.endswith(END)
+    ]
+    return [int(wall_ms) for _, wall_ms, _ in lines]

@@ -12,6 +12,7 @@ COLLECTOR_LIFE_SECONDS = (0.05, 2.2)
 """From a kill in the middle of opening the database to some seconds of commits."""
 AGENT_LIFE_SECONDS = (0.1, 8.0)
 FLUSH_SECONDS = 0.3
+SLOW_COMMIT_SECONDS = 0.02
 DRAIN_SECONDS = 100.0
 
 
@@ -31,9 +32,13 @@ class Storm:
             time.sleep(max(0.0, due[life] - time.monotonic()))
             life.kill()
             if life is stand.collector:
-                # Half of the lives keep everything in the journal, half turn it into blocks all the time.
-                flush_seconds = FLUSH_SECONDS if life.kills > collector_kills // 2 else 0.0
-                life.plan = replace(life.plan, flush_seconds=flush_seconds)
+                # Half of the lives keep everything in the journal, half turn it into blocks all the time; every other
+                # one has a slow disk, so that many kills meet a commit that is under way.
+                life.plan = replace(
+                    life.plan,
+                    flush_seconds=FLUSH_SECONDS if life.kills > collector_kills // 2 else 0.0,
+                    commit_seconds=SLOW_COMMIT_SECONDS if life.kills % 2 else 0.0,
+                )
             life.start()
             due[life] = self._end_of(life)
 
