@@ -1,0 +1,124 @@
+"""A simulated host: its machine, its checks and its stream, from enrolment over a month of history to live beats."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from collector.demo.documents import documents_of, processes_of
+from collector.demo.fleet import LocalCheck
+from collector.demo.machine import Machine, Numbers, Simulation
+from collector.demo.results import Watch, audible, results
+from collector.demo.story import DAY_MS, HOUR_MS, MINUTE_MS, Story
+from collector.demo.stream import Content, Stream
+from collector.domain.interval import Span
+from protos.telemetry.v1 import telemetry_pb2 as pb
+
+HISTORY_BEAT_MS = 5 * MINUTE_MS
+FINE_BEAT_MS, FINE_MS = 30_000, 3 * HOUR_MS
+"""The newest hours have more rows, as that is where people look first."""
+LIVE_BEAT_MS = 10_000
+SERIES_A_BATCH = 2000
+"""What one batch may hold, counted over its rows."""
+PROCESSES_EVERY_MS = MINUTE_MS
+
+
+@dataclass(slots=True)
+class SimulatedHost:
+    """One of the fleet, with the checks that its agent runs. The story says what becomes of it."""
+
+    machine: Machine
+    stream: Stream
+    story: Story
+    local_checks: Sequence[LocalCheck] = ()
+    watches: Sequence[Watch] = ()
+    _simulation: Simulation = field(init=False)
+    _told_ms: int = field(init=False)
+    _processes_ms: int = 0
+
+    def __post_init__(self) -> None:
+        silences = self.story.silences_of(self.machine.name)
+        self._simulation = Simulation(
+            self.machine,
+            self.story.start_ms,
+            self.story.stress_of(self.machine.name),
+            [span.until_ms - MINUTE_MS for span in silences],
+        )
+        self._told_ms = self.story.start_ms
+
+    async def introduce(self, now_ms: int) -> None:
+        """Say what this host is and which checks are in its own file."""
+        documents = documents_of(self.machine, self.local_checks, now_ms)
+        await self.stream.send(self.stream.live, Content(pb.Payload(documents=documents), now_ms))
+
+    async def history(self, until_ms: int, progress: Callable[[int], None]) -> None:
+        """Deliver everything from the start to `until_ms`, a day at a time; tells how many results and rows went."""
+        for span in _days(Span(self._told_ms, until_ms), until_ms - FINE_MS):
+            beat_ms = HISTORY_BEAT_MS if span.until_ms <= until_ms - FINE_MS else FINE_BEAT_MS
+            layout_id = await self.stream.declare(self._simulation.layout(beat_ms))
+            found = self._results(span, HISTORY_BEAT_MS)
+            if found:
+                await self.stream.send(self.stream.live, _content(pb.Payload(results=found)))
+            rows = 0
+            for content in self._batches(layout_id, span, beat_ms):
+                await self.stream.send(self.stream.history, content)
+                rows += len(content.payload.rows)
+            progress(rows + len(found))
+        self._told_ms = until_ms
+        await self.stream.drain()
+        await self.stream.end(self.stream.history)
+
+    async def beat(self, now_ms: int) -> None:
+        """Deliver what was measured since the call before."""
+        layout_id = await self.stream.declare(self._simulation.layout(LIVE_BEAT_MS))
+        payload = pb.Payload()
+        for row in self._rows(layout_id, np.array([now_ms], dtype=np.int64)):
+            payload.rows.append(row)
+        for watch in self.watches:
+            payload.results.extend(
+                results(watch, self.story, Span(self._told_ms, now_ms), interval_ms=watch.interval_ms)
+            )
+        if now_ms - self._processes_ms >= PROCESSES_EVERY_MS:
+            self._processes_ms = now_ms
+            payload.documents.append(processes_of(self.machine, now_ms))
+        self._told_ms = now_ms
+        await self.stream.send(self.stream.live, Content(payload, now_ms))
+
+    def _results(self, span: Span, interval_ms: int) -> list[pb.CheckResult]:
+        return [one for watch in self.watches for one in results(watch, self.story, span, interval_ms=interval_ms)]
+
+    def _batches(self, layout_id: int, span: Span, beat_ms: int) -> Iterator[Content]:
+        phase = zlib.crc32(self.machine.name.encode()) % LIVE_BEAT_MS
+        first = span.since_ms + (phase - span.since_ms) % beat_ms
+        times = audible(np.arange(first, span.until_ms, beat_ms, dtype=np.int64), self.story, self.machine.name)
+        rows = self._rows(layout_id, times) if times.size else []
+        most = SERIES_A_BATCH // (len(rows[0].values) // 8) if rows else 1
+        for at in range(0, len(rows), most):
+            yield _content(pb.Payload(rows=rows[at : at + most]))
+
+    def _rows(self, layout_id: int, times: NDArray[np.int64]) -> list[pb.Row]:
+        values: Numbers = self._simulation.rows(times)
+        packed = np.ascontiguousarray(values, dtype="<f8")
+        return [
+            pb.Row(layout_id=layout_id, wall_ms=wall_ms, values=packed[at].tobytes())
+            for at, wall_ms in enumerate(times.tolist())
+        ]
+
+
+def _days(span: Span, cut_ms: int) -> Iterator[Span]:
+    """`span` in parts of a day, the last ones parted at `cut_ms`."""
+    since_ms = span.since_ms
+    while since_ms < span.until_ms:
+        until_ms = min(since_ms + DAY_MS, span.until_ms if since_ms >= cut_ms else cut_ms)
+        yield Span(since_ms, until_ms)
+        since_ms = until_ms
+
+
+def _content(payload: pb.Payload) -> Content:
+    """A batch is as old as the newest thing in it."""
+    newest = [one.wall_ms for one in payload.rows[-1:]] + [max((one.wall_ms for one in payload.results), default=0)]
+    return Content(payload, max(newest))

@@ -1,0 +1,131 @@
+"""What happened in the made-up month: outages, slow hours, silence – told relative to now, exact to the millisecond.
+
+Pure; the same now gives the same story. A result is made wherever a state changes, so that the record has the very
+spans that are written here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from collector.demo.machine import Stress
+from collector.domain.interval import Span
+from collector.domain.sample import State
+
+MINUTE_MS = 60_000
+HOUR_MS = 60 * MINUTE_MS
+DAY_MS = 24 * HOUR_MS
+WESTERN_TIME_MS = 7 * HOUR_MS
+
+At = Callable[[int, str, float], Span]
+"""(days ago, local time of day, seconds it lasts) → when."""
+
+
+class Incident(NamedTuple):
+    """Some checks were not up for a while."""
+
+    checks: tuple[str, ...]
+    span: Span
+    state: State
+    reason: str
+
+
+class Silence(NamedTuple):
+    """Some hosts said nothing at all and started anew afterwards, as after a power cut."""
+
+    hosts: tuple[str, ...]
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """A month that never was."""
+
+    start_ms: int
+    incidents: Sequence[Incident] = field(default_factory=tuple)
+    silences: Sequence[Silence] = field(default_factory=tuple)
+    stresses: Sequence[tuple[str, Stress]] = field(default_factory=tuple)
+
+    def incidents_of(self, check: str) -> list[Incident]:
+        """What happened to a check, in order of time."""
+        return sorted((one for one in self.incidents if check in one.checks), key=lambda one: one.span)
+
+    def silences_of(self, host: str) -> list[Span]:
+        """When a host was silent."""
+        return sorted(one.span for one in self.silences if host in one.hosts)
+
+    def stress_of(self, host: str) -> list[Stress]:
+        """When a host worked too hard."""
+        return [stress for name, stress in self.stresses if name == host]
+
+
+def tell(start_ms: int, now_ms: int) -> Story:
+    """The story as of now, for a history that begins at `start_ms`."""
+    midnight_ms = now_ms - (now_ms + WESTERN_TIME_MS) % DAY_MS
+
+    def at(days_ago: int, clock: str, seconds: float) -> Span:
+        hours, minutes, rest = clock.split(":")
+        since_ms = midnight_ms - days_ago * DAY_MS + int(hours) * HOUR_MS + int(minutes) * MINUTE_MS
+        since_ms += round(float(rest) * 1000)
+        return Span(since_ms, since_ms + round(seconds * 1000))
+
+    slow = at(16, "13:31:12.400", 3 * 3600 + 840)
+    return Story(
+        start_ms,
+        (*_past(at), *_flapping(at), *_present(now_ms), Incident(*_slow_afternoon(slow))),
+        (Silence(("mks-pos-1", "mks-wms-1"), at(21, "13:05:00", 3 * 3600)),),
+        tuple((host, Stress(slow, busy)) for host, busy in (("app-1", 0.93), ("app-2", 0.9), ("db-1", 0.82))),
+    )
+
+
+def _past(at: At) -> Iterable[Incident]:
+    down, degraded = State.DOWN, State.DEGRADED
+    told = (
+        (("shop.page",), 27, "10:14:03.120", 95.25, down, "https://toko.nusantara.example/ answered 502"),
+        (("mail.smtp", "mail.imap"), 24, "01:00:00", 5070.0, down, "the connection was refused"),
+        (
+            ("database.primary",),
+            19,
+            "10:21:40.500",
+            47 * 60.0,
+            down,
+            "db-1.nusantara.example:5432 refused the connection",
+        ),
+        (("shop.checkout",), 19, "10:22:05", 2830.5, down, "https://toko.nusantara.example/kasir/health answered 503"),
+        (("dns.inside", "mail.mx"), 9, "09:02:30.750", 41.5, down, "192.0.2.53 did not answer within 5 s"),
+        (("backup-1.nightly-database",), 8, "03:00:00", 22_320.0, down, "latest.dump is 27 h old, more than 26 h"),
+        (("intranet.page",), 6, "11:40:18.900", 7984.0, down, "http://intranet.nusantara.example/ answered 500"),
+        (("shop.page",), 4, "20:07:44.610", 132.4, down, "https://toko.nusantara.example/ did not answer within 5 s"),
+        (("pos.jakarta", "pos.makassar"), 14, "12:00:20", 412.0, down, "the licence server refused"),
+        (("pos.makassar",), 3, "09:26:10", 1563.0, down, "192.0.2.63:7443 refused the connection"),
+        (("warehouse.page",), 2, "16:12:00", 1975.0, degraded, "it took 3.4 s, more than 2 s"),
+        (("payments.gateway",), 1, "08:03:27.330", 688.21, down, "https://gateway.bayar.example/v2/ping answered 504"),
+        (("loyalty.page",), 1, "10:15:00", 2400.0, down, "https://pilot.nusantara.example/poin answered 503"),
+    )
+    for checks, days_ago, clock, seconds, state, reason in told:
+        yield Incident(checks, at(days_ago, clock, seconds), state, reason)
+
+
+def _flapping(at: At) -> Iterable[Incident]:
+    """The line to Surabaya on a bad day."""
+    for clock, seconds in (("14:02:11", 64.0), ("14:31:40.2", 118.7), ("15:05:05", 75.3), ("15:58:20", 201.0)):
+        span = at(12, clock, seconds)
+        yield Incident(("branch.surabaya", "pos.surabaya"), span, State.DOWN, "no route to the host")
+
+
+def _slow_afternoon(span: Span) -> tuple[tuple[str, ...], Span, State, str]:
+    return ("shop.page", "shop.checkout"), span, State.DEGRADED, "it took 4.1 s, more than 2 s"
+
+
+def _present(now_ms: int) -> Iterable[Incident]:
+    """What is wrong just now, and what will be while somebody looks."""
+    intranet = Span(now_ms - 22 * MINUTE_MS, now_ms + 14 * MINUTE_MS)
+    yield Incident(("intranet.page",), intranet, State.DOWN, "http://intranet.nusantara.example/ answered 500")
+    warehouse = Span(now_ms - 126 * MINUTE_MS, now_ms + 40 * MINUTE_MS)
+    yield Incident(("warehouse.page",), warehouse, State.DEGRADED, "it took 3.1 s, more than 2 s")
+    for number in range(1, 60):
+        span = Span(now_ms + number * 23 * MINUTE_MS, now_ms + number * 23 * MINUTE_MS + 150_000)
+        check, reason = (("pos.surabaya", "no route to the host"), ("shop.page", "the answer was 502"))[number % 2]
+        yield Incident((check,), span, State.DOWN, reason)
