@@ -38,6 +38,8 @@ GRACE_MS = 90_000
 TICK_SECONDS = 1.0
 COALESCE_SECONDS = 0.05
 """Rows that arrive within this time are judged together."""
+SWEEP_MS = 60_000
+"""How often alerts are looked for whose series is gone."""
 UNBOUND_LIMIT = 20_000
 """Results kept for checks that the register does not know yet; the oldest go first."""
 
@@ -100,6 +102,7 @@ class Evaluator:
         self._rows: list[Arrived] = []
         self._arrived = asyncio.Event()
         self._stale = False
+        self._swept_ms = self.started_ms
         self._turn = asyncio.Lock()  # rows, ticks and reloads share the open alerts
         self._listeners: list[Callable[[Sequence[Transition]], None]] = []
 
@@ -241,7 +244,9 @@ class Evaluator:
     async def _judge_rows(self) -> None:
         arrived, self._rows = self._rows, []
         self._arrived.clear()
-        changes = self.judge.judge(arrived, self.catalogue) if arrived else []
+        await self._keep(self.judge.judge(arrived, self.catalogue) if arrived else [])
+
+    async def _keep(self, changes: Sequence[Change]) -> None:
         if not changes:
             return
         catalogue, now_ms = self.catalogue, self.clock()
@@ -256,6 +261,9 @@ class Evaluator:
             if self._stale:
                 await self._reload()
             await self._tick()
+            if self.clock() - self._swept_ms >= SWEEP_MS:
+                self._swept_ms = self.clock()
+                await self._keep(self.judge.vanished(self.catalogue))
 
     async def _tick(self) -> None:
         now_ms = self.clock()

@@ -76,7 +76,11 @@ def _judge_result(rule: Rule, one: Seen, before: Kept | None, catalogue: Catalog
         return None
     if alert.state is before.alert.state:
         return Change(before, replace(before, alert=alert))
-    return Change(before, replace(before, alert=alert, annotations=worded(rule, {**words, **before.labels}, alert)))
+    told = worded(rule, {**words, **before.labels}, alert)
+    if alert.state is AlertState.RESOLVED:
+        # What had failed is still what the message is about; that it works now is its value.
+        told = {**before.annotations, "value": told["value"]}
+    return Change(before, replace(before, alert=alert, annotations=told))
 
 
 def judge_silence(

@@ -17,10 +17,13 @@ from collector.domain.alert import COMPARISONS, AlertState, Observation, Rule, f
 from collector.domain.measure import MEASURES, Compiled, Labels, Matrix, Rows
 from collector.domain.sample import Row
 from collector.domain.series import GAP_FACTOR, Layout
-from collector.flows.alert import Change, about, worded
+from collector.flows.alert import Change, about, ended, worded
 from collector.flows.catalogue import Catalogue
 from collector.store.alerts import Kept
 
+VANISHED_AFTER_MS = 600_000
+"""How long a host must send rows without a series before its alert ends: an unmounted disk, not a silent agent."""
+FORGET_AFTER_MS = 3_600_000
 REFRESH_MS = 60_000
 """How often a firing alert's newest value is written down while nothing else changes."""
 MILLISECONDS = 1000.0
@@ -84,6 +87,40 @@ class RowJudge:
                 if plan is not None:
                     changes += self._judge_layout(plan, layout_id, rows, rules, catalogue, standing)
         return changes
+
+    def vanished(self, catalogue: Catalogue) -> list[Change]:
+        """Ends for alerts about series that their host does not have any more, although it goes on sending rows."""
+        recent: dict[int, dict[int, int]] = defaultdict(dict)  # host → layout → newest row
+        for (host_id, layout_id, live), row in self._before.items():
+            if live:
+                recent[host_id][layout_id] = row.wall_ms
+        changes = []
+        for kept in self.opened.by_key.values():
+            rule, sent = catalogue.rule(kept.rule_id), recent.get(kept.host_id or 0, {})
+            newest_ms = max(sent.values(), default=0)
+            since_ms = newest_ms - VANISHED_AFTER_MS
+            if rule is None or MEASURES[rule.measure].by_event or kept.alert.last_ms >= since_ms:
+                continue
+            layouts = [layout_id for layout_id, at_ms in sent.items() if at_ms >= since_ms]
+            if not any(self._has(layout_id, rule, kept, catalogue) for layout_id in layouts):
+                changes.append(ended(kept, at_ms=newest_ms, why="the host does not report it any more"))
+        self._forget({host_id: max(sent.values()) for host_id, sent in recent.items()})
+        return changes
+
+    def _forget(self, newest_ms: Mapping[int, int]) -> None:
+        """Let go of rows of layouts that are not sent any more."""
+        gone = [
+            place for place, row in self._before.items() if row.wall_ms < newest_ms.get(place[0], 0) - FORGET_AFTER_MS
+        ]
+        for place in gone:
+            del self._before[place]
+
+    def _has(self, layout_id: int, rule: Rule, kept: Kept, catalogue: Catalogue) -> bool:
+        plan = self._plan(layout_id)
+        compiled = plan.compiled.get(rule.measure) if plan else None
+        identity = {"alertname": rule.key, **catalogue.host_labels(kept.host_id or 0)}
+        targets = compiled.targets if compiled else ()
+        return any(fingerprint({**target, **identity}) == kept.fingerprint for target in targets)
 
     def _plan(self, layout_id: int) -> Plan | None:
         if layout_id not in self._plans:

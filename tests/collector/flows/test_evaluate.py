@@ -12,7 +12,7 @@ from collector.flows.evaluate import GRACE_MS, SILENT_AFTER_MS
 from collector.store import sla, status
 from collector.store.database import Database
 from collector.store.schema import agent
-from tests.collector.flows.watch import SECOND, START, STEP, Watch
+from tests.collector.flows.watch import BARE_ID, SECOND, START, STEP, Watch
 
 UP, DOWN, DEGRADED, UNKNOWN = State.UP, State.DOWN, State.DEGRADED, State.UNKNOWN
 
@@ -81,14 +81,16 @@ async def test_a_down_check_fires_in_the_transaction_that_stores_it(watch: Watch
 
 
 async def test_a_check_that_works_again_resolves_its_alert_and_tells_who_heard_of_it(watch: Watch) -> None:
-    await watch.rule("check-down", "check_state", 3, comparison=">=")
+    await watch.rule("check-down", "check_state", 3, comparison=">=", summary="{check}: {reason}")
     await beats(watch, 1, web=UP)
     await beats(watch, 3, web=DOWN)
     await watch.registrar.create("test", "channel", {"key": "new", "name": "New", "url": "https://new.example/"})
     await watch.evaluator.reload()
     await beats(watch, 1, web=UP)
     assert [(one.event, one.channel_id) for one in watch.messages()] == [("firing", 1), ("resolved", 1)]
-    assert watch.messages()[1].notification.ends_ms == START + 40 * SECOND
+    over = watch.messages()[1].notification
+    assert (over.ends_ms, over.annotations["value"]) == (START + 40 * SECOND, "up")
+    assert over.annotations["summary"] == "web: web down"
     assert watch.alerts() == []
 
 
@@ -291,6 +293,28 @@ async def test_a_series_that_disappears_leaves_its_alert_firing(watch: Watch) ->
         watch.seen(web=UP)
         await watch.later(10)
     assert len(watch.alerts()) == 1
+
+
+async def test_a_disk_that_was_unmounted_ends_its_alert_and_forgets_what_was_pending(watch: Watch) -> None:
+    await watch.rule("disk-full", "filesystem_used_ratio", 0.9)
+    await watch.rule("disk-filling", "filesystem_used_ratio", 0.8, for_seconds=3600)
+    await watch.disk(0.95)
+    assert len(watch.alerts()) == 2
+    for _ in range(70):
+        await watch.later(10)
+        watch.arrive(rows=[Row(BARE_ID, watch.now_ms, struct.pack("<d", 0.1))])
+        await watch.evaluator.judge_rows()
+    assert watch.alerts() == []
+    assert watch.told() == [("firing", "disk-full"), ("resolved", "disk-full")]
+
+
+async def test_a_disk_that_cannot_be_read_keeps_its_alert(watch: Watch) -> None:
+    await watch.rule("disk-full", "filesystem_used_ratio", 0.9)
+    await watch.disk(0.95)
+    for _ in range(70):
+        await watch.later(10)
+        await watch.disk(float("nan"))
+    assert [one.alert.state for one in watch.alerts()] == ["firing"]
 
 
 async def test_many_rows_of_one_host_in_one_batch_are_judged_in_order(watch: Watch) -> None:

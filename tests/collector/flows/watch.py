@@ -31,6 +31,8 @@ DISK = Layout(
     STEP,
 )
 DISK_ID = 5
+BARE = Layout((Column("node_load5", (), Kind.GAUGE),), STEP)
+BARE_ID = 6
 
 
 class Watch:
@@ -48,7 +50,7 @@ class Watch:
 
     def another(self) -> Evaluator:
         """A collector that starts on the same record."""
-        found = Evaluator(self.database, clock=self.clock, layouts={DISK_ID: DISK}.get)
+        found = Evaluator(self.database, clock=self.clock, layouts={DISK_ID: DISK, BARE_ID: BARE}.get)
         self.registrar._listeners[:] = [found.on_change]
         return found
 
