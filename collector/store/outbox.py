@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, exists, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, delete, exists, func, insert, select, update
 
 from collector.domain.notification import TEST, Notification
 from collector.store.schema import delivery, outbox
@@ -137,6 +137,13 @@ def revive(connection: Connection, outbox_id: int, *, now_ms: int) -> bool:
         .values(state=WAITING, due_ms=now_ms, created_ms=now_ms, attempts=0)
     )
     return bool(done.rowcount)
+
+
+def forget(connection: Connection, *, before_ms: int) -> int:
+    """Delete messages that were delivered before then, with their log; returns how many. Dead letters stay."""
+    old = (outbox.c.state == DELIVERED) & (outbox.c.delivered_ms < before_ms)
+    connection.execute(delete(delivery).where(delivery.c.outbox_id.in_(select(outbox.c.id).where(old))))
+    return connection.execute(delete(outbox).where(old)).rowcount
 
 
 def told(connection: Connection, alert_ids: Collection[int], event: str) -> set[tuple[int, int]]:

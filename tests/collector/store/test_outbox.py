@@ -95,3 +95,13 @@ def test_it_is_known_who_was_told_of_the_beginning(database: Database) -> None:
     post(database, "firing")
     post(database, "firing", channel_id=2)
     assert database.read_now(lambda c: outbox.told(c, [1], "firing")) == {(1, 1), (1, 2)}
+
+
+def test_what_was_delivered_long_ago_is_forgotten_and_dead_letters_are_not(database: Database) -> None:
+    delivered, dead = post(database, "firing"), post(database, "firing", alert_id=2)
+    waiting = post(database, "firing", alert_id=3)
+    for message in claim(database, 10, limit=2):
+        settle(database, message, ok=message.id == delivered)
+    assert database.write_now(lambda c: outbox.forget(c, before_ms=15)) == 0
+    assert database.write_now(lambda c: outbox.forget(c, before_ms=16)) == 1
+    assert [one.id for one in database.read_now(lambda c: outbox.messages(c))] == [waiting, dead]
