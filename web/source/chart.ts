@@ -34,6 +34,8 @@ type Column = (number | null)[];
 
 const SHAPES = [[], [6, 3], [2, 3], [9, 3, 2, 3]];
 const COLOURS = 8;
+// Bytes are counted in powers of two, and so are the lines of their scale.
+const BINARY_STEPS = Array.from({ length: 56 }, (_, power) => 2 ** power);
 const ZOOM_MINIMUM_SECONDS = 20;
 
 function colour(name: string): string {
@@ -55,7 +57,7 @@ class Chart {
   private span: [number, number] | undefined;
   zoomed = false;
 
-  constructor(figure: HTMLElement) {
+  constructor(private readonly figure: HTMLElement) {
     this.spec = JSON.parse(figure.dataset["chart"] ?? "{}") as Spec;
     this.plot = figure.querySelector<HTMLElement>(".plot")!;
     this.legend = figure.querySelector<HTMLElement>(".legend")!;
@@ -72,6 +74,10 @@ class Chart {
     this.columns = answer.series.map((series) => [...series.values]);
     if (answer.since_ms && answer.until_ms) this.span = [answer.since_ms / 1000, answer.until_ms / 1000];
     this.draw();
+  }
+
+  leaveOut(empty: boolean): void {
+    this.figure.hidden = empty;
   }
 
   fail(): void {
@@ -166,7 +172,7 @@ class Chart {
     if (this.spec.kind === "stack") order.reverse();
     return order.map((index) => {
       const stroke = colour(`--c${(index % COLOURS) + 1}`);
-      const filled = this.spec.kind === "stack" ? "66" : this.spec.kind === "area" ? "1f" : "";
+      const fill = this.spec.kind === "stack" ? mixed(stroke, colour("--surface"), 0.5) : this.spec.kind === "area" ? `${stroke}1f` : "";
       return {
         label: this.labels[index]!,
         stroke,
@@ -174,7 +180,7 @@ class Chart {
         show: !this.hidden.has(this.labels[index]!),
         dash: this.spec.kind === "line" ? SHAPES[Math.floor(index / COLOURS) % SHAPES.length]! : [],
         points: { show: false },
-        ...(filled ? { fill: stroke + filled } : {}),
+        ...(fill ? { fill } : {}),
       };
     });
   }
@@ -189,7 +195,7 @@ class Chart {
     return {
       width: Math.max(this.plot.clientWidth, 120),
       height: spec.height,
-      padding: [6, 6, 0, 0],
+      padding: [8, 14, 0, 0],
       legend: { show: false },
       cursor: {
         sync: { key: spec.group },
@@ -209,7 +215,7 @@ class Chart {
       },
       axes: [
         { stroke: faint, grid: { show: false }, ticks: { show: false }, font, size: 26, gap: 4, values: (_view, splits) => axisTimes(splits) },
-        { stroke: faint, grid, ticks: { show: false }, font, size: 58, gap: 4, values: (_view, splits) => splits.map((value) => quantity(value, spec.unit)) },
+        { stroke: faint, grid, ticks: { show: false }, font, size: 62, ...(spec.unit.startsWith("bytes") ? { incrs: BINARY_STEPS } : {}), gap: 4, values: (_view, splits) => splits.map((value) => quantity(value, spec.unit)) },
       ],
       series: [{}, ...this.series()],
       hooks: {
@@ -281,6 +287,13 @@ class Chart {
   }
 }
 
+// Opaque, as each lower area of a stack is painted over the ones above it.
+function mixed(one: string, other: string, share: number): string {
+  const parts = (text: string): number[] => [1, 3, 5].map((at) => parseInt(text.slice(at, at + 2), 16));
+  const second = parts(other);
+  return `rgb(${parts(one).map((value, at) => Math.round(value * share + second[at]! * (1 - share))).join(" ")})`;
+}
+
 function swatch(fill: string, shape: number): SVGElement {
   const space = "http://www.w3.org/2000/svg";
   const svg = document.createElementNS(space, "svg");
@@ -319,7 +332,10 @@ async function loadSource(source: string, members: Chart[]): Promise<void> {
     const response = await fetch(source, { headers: { Accept: "application/json" } });
     if (!response.ok) throw new Error(String(response.status));
     const answer = (await response.json()) as Answer & { charts?: Record<string, Answer> };
+    const any = Object.values(answer.charts ?? {}).some((one) => one.series.length > 0);
     for (const chart of members) {
+      // What this host does not have, such as swap, is left out.
+      chart.leaveOut(any && !answer.charts?.[chart.spec.key]?.series.length);
       const own = answer.charts ? answer.charts[chart.spec.key] : answer;
       chart.show(own ?? { times: [], series: [] });
     }
@@ -347,8 +363,13 @@ function listen(charts: Chart[]): void {
 }
 
 const charts = [...document.querySelectorAll<HTMLElement>("[data-chart]")].map((figure) => new Chart(figure));
-document.querySelector("[data-zoom-reset]")?.addEventListener("click", () => {
+const whole = document.querySelector<HTMLButtonElement>("[data-zoom-reset]");
+whole?.addEventListener("click", () => {
   for (const group of groups.keys()) resetGroup(group);
+  whole.hidden = true;
+});
+document.addEventListener("zoomed", () => {
+  if (whole) whole.hidden = false;
 });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
   for (const chart of charts) chart.repaint();

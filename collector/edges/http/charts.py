@@ -22,6 +22,7 @@ Values = NDArray[np.float64]
 LINES_MOST = 10
 """More lines than this cannot be told apart; the largest stay."""
 STEP_LEAST_MS = 5000
+REACH_MS = 10_000
 _VIRTUAL_DEVICES = re.compile(r"(lo|veth.*|cali.*|tunl.*|loop\d+|ram\d+|zram\d+|sr\d+|fd\d+)")
 _NOT_FULL_LATER = frozenset({"iso9660", "squashfs", "erofs", "romfs", "udf", "tmpfs", "ramfs", "devtmpfs"})
 # Without idle and the guest modes, which the kernel counts in user and nice as well.
@@ -213,20 +214,26 @@ def history(found: Iterable[SeriesData], times: NDArray[np.int64]) -> Frame:
         beat = float(np.median(np.diff(one.times))) if one.times.size > 1 else series.LOOKBACK_MS / series.GAP_FACTOR
         stood = series.resample(one.times, one.values, times, lookback_ms=int(max(beat * series.GAP_FACTOR, step)))
         if name.endswith(COUNTER_SUFFIX):
-            values = _grown(one, times, gap_ms=max(beat * series.GAP_FACTOR, step))
+            values = _grown(one, times, step_ms=step, gap_ms=max(beat * series.GAP_FACTOR, step))
         else:
             values = stood if step <= beat * 1.5 else _means(one, times, stood)
         table.setdefault(name, []).append((one.labels, values))
     return Frame(times, table)
 
 
-def _grown(one: SeriesData, times: NDArray[np.int64], *, gap_ms: float) -> Values:
-    """What a counter had grown by at each time, interpolated: times and beats do not fall together."""
+def _grown(one: SeriesData, times: NDArray[np.int64], *, step_ms: int, gap_ms: float) -> Values:
+    """What a counter had grown by at each time, interpolated, since times and beats do not fall together.
+
+    Its first and its last rate are taken to hold a moment longer, so that a new host's lines show with its second beat.
+    """
     number = np.isfinite(one.values)
     at, values = one.times[number], one.values[number]
     if at.size < 2:
         return np.full(times.shape, np.nan)
     total = np.concatenate(([0.0], np.cumsum(series.increments(values))))
+    slopes, reach = np.diff(total)[[0, -1]] / np.diff(at)[[0, -1]], min(step_ms, REACH_MS)
+    at = np.concatenate(([at[0] - reach], at, [at[-1] + reach]))
+    total = np.concatenate(([-slopes[0] * reach], total, [total[-1] + slopes[1] * reach]))
     later = np.clip(np.searchsorted(at, times), 1, at.size - 1)
     is_known = (times >= at[0]) & (times <= at[-1]) & (at[later] - at[later - 1] <= gap_ms)
     return np.where(is_known, np.interp(times, at, total), np.nan)
@@ -256,7 +263,11 @@ def draw(frame: Frame, *, since_ms: int, until_ms: int) -> dict[str, Any]:
     times = frame.times[keep].tolist()
     drawn = {}
     for chart in CHARTS:
-        lines = [{"label": line.label, "values": _rounded(line.values[keep])} for line in chart.compute(frame)]
+        lines = [
+            {"label": line.label, "values": _rounded(line.values[keep])}
+            for line in chart.compute(frame)
+            if chart.kind != "stack" or np.nanmax(np.append(line.values[keep], 0)) > 0
+        ]
         drawn[chart.key] = {"times": times, "series": lines, "since_ms": since_ms, "until_ms": until_ms}
     return drawn
 

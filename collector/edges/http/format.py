@@ -19,6 +19,16 @@ _MONTHS: Mapping[str, Sequence[str]] = {
     "en": ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"),
     "id": ("Jan", "Feb", "Mar", "Apr", "Mei", "Jun", "Jul", "Agu", "Sep", "Okt", "Nov", "Des"),
 }
+_LONG_MONTHS: Mapping[str, Sequence[str]] = {
+    "en": (
+        "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
+        "December",
+    ),
+    "id": (
+        "Januari", "Februari", "Maret", "April", "Mei", "Juni", "Juli", "Agustus", "September", "Oktober", "November",
+        "Desember",
+    ),
+}  # fmt: skip
 _DURATIONS: Mapping[str, Sequence[tuple[int, str]]] = {
     "en": ((86_400_000, "d"), (3_600_000, "h"), (60_000, "min"), (1000, "s")),
     "id": ((86_400_000, "hari"), (3_600_000, "jam"), (60_000, "mnt"), (1000, "dtk")),
@@ -109,6 +119,12 @@ def day(unix_ms: Number, language: str, time_zone: str) -> str:
         return NOTHING
     at = _local(unix_ms, time_zone)
     return f"{_day(at, language)} {at.year}"
+
+
+def month(text: str, language: str) -> str:
+    """A month written as 2026-11 in words: November 2026."""
+    year, _, number = text.partition("-")
+    return f"{_LONG_MONTHS.get(language, _LONG_MONTHS['en'])[int(number) - 1]} {year}"
 
 
 def clock(unix_ms: Number, language: str, time_zone: str, *, seconds: bool = True) -> str:

@@ -8,13 +8,14 @@ from typing import Any
 from aiohttp import web
 
 from collector.domain.interval import Span
+from collector.edges.http import alerts as alert_page
 from collector.edges.http.context import context_of
 from collector.edges.http.routing import Page, Permission, Route
 from collector.edges.http.services import strip_of
 from collector.store import agents, alerts, board, sla, status
 
 DAY_MS = 86_400_000
-RECENT = 12
+RECENT = 8
 HOSTS_SHOWN = 60
 """More are counted, and shown on their own page."""
 
@@ -33,10 +34,19 @@ def _read(connection: Any, now_ms: int) -> dict[str, Any]:
     versions = sla.versions(connection, [line.id for line in services])
     recent = status.transitions(connection, limit=RECENT)
     names = board.subject_names(connection, recent)
+    firing = alerts.active(connection)
+    # What an alert speaks of already is not listed a second time.
+    told = {(one.subject, one.subject_id) for one in firing}
     return {
-        "alerts": alerts.active(connection),
-        "bad_checks": [line for line in checks if line.state in ("down", "degraded")],
-        "silent_hosts": [line for line in hosts if line.state == "unknown" and line.agent is not None],
+        "alerts": [alert_page.shown(one) for one in firing],
+        "bad_checks": [
+            line for line in checks if line.state in ("down", "degraded") and ("check", line.id) not in told
+        ],
+        "silent_hosts": [
+            line
+            for line in hosts
+            if line.state == "unknown" and line.agent is not None and ("host", line.id) not in told
+        ],
         "check_counts": Counter(line.state for line in checks),
         "host_counts": Counter(line.state for line in hosts),
         "hosts": hosts[:HOSTS_SHOWN],

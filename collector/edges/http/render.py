@@ -54,6 +54,7 @@ def environment(language: str) -> jinja2.Environment:
         bytes=partial(_swapped, formats.amount, language),
         duration=partial(_swapped, formats.duration, language),
         exact=partial(_swapped, formats.exact, language),
+        month=partial(_swapped, formats.month, language),
         iso=formats.iso,
         json=lambda value: json_bytes(value).decode(),
         safe_json=_safe_json,

@@ -28,6 +28,7 @@ from collector.store.series.layouts import encode, identify
 from collector.store.status import Transition
 
 NOW_MS = 1_795_564_800_000  # 2026-11-25 00:00 UTC
+EPOCH_MS = 1_790_000_000_000
 MINUTE_MS, HOUR_MS, DAY_MS = 60_000, 3_600_000, 86_400_000
 BEAT_MS = 10_000
 WHO = "siti"
@@ -77,19 +78,31 @@ LAYOUT_ID = identify(encode(LAYOUT))
 
 def busy(at_ms: int, seed: int) -> float:
     """How much of its processors a host uses at a time, 0..1."""
-    day = math.sin(2 * math.pi * (at_ms % DAY_MS) / DAY_MS - 1.2 + seed)
-    return min(0.97, max(0.02, 0.30 + 0.16 * day + 0.10 * math.sin(at_ms / 240_000 + seed * 3) + 0.05 * (seed % 4)))
+    day = math.sin(2 * math.pi * at_ms / DAY_MS - 1.2 + seed)
+    return 0.30 + 0.16 * day + 0.10 * math.sin(at_ms / 240_000 + seed * 3) + 0.05 * (seed % 4)
+
+
+def busy_seconds(at_ms: int, seed: int) -> float:
+    """The integral of `busy` since `EPOCH_MS`, in seconds."""
+
+    def until(ms: float) -> float:
+        day = -DAY_MS / (2 * math.pi) * math.cos(2 * math.pi * ms / DAY_MS - 1.2 + seed)
+        short = -240_000 * math.cos(ms / 240_000 + seed * 3)
+        return ((0.30 + 0.05 * (seed % 4)) * ms + 0.16 * day + 0.10 * short) / 1000
+
+    return until(at_ms) - until(EPOCH_MS)
 
 
 def row(at_ms: int, seed: int) -> Row:
     """One beat of a host."""
-    seconds, load = at_ms / 1000, busy(at_ms, seed)
-    shares = {"idle": 1 - load, "iowait": 0.04 * load, "system": 0.22 * load, "user": 0.7 * load, "steal": 0.04 * load}
+    seconds, load, used_seconds = (at_ms - EPOCH_MS) / 1000, busy(at_ms, seed), busy_seconds(at_ms, seed)
+    shares = {"iowait": 0.04, "system": 0.22, "user": 0.7, "steal": 0.04}
     values = []
     for column in COLUMNS:
         labels, name = dict(column.labels), column.name
         if name == "node_cpu_seconds_total":
-            value = seconds % 1e7 * shares.get(labels["mode"], 0.0)
+            mode = labels["mode"]
+            value = seconds - used_seconds if mode == "idle" else used_seconds * shares.get(mode, 0.0)
         elif name.startswith("node_memory_"):
             used = 0.35 + 0.3 * load + 0.02 * (seed % 9)
             value = {
@@ -104,9 +117,9 @@ def row(at_ms: int, seed: int) -> Row:
         elif name.startswith("node_load"):
             value = 2 * load
         elif "pressure" in name or "io_time" in name:
-            value = seconds % 1e7 * 0.05 * load
+            value = 0.05 * used_seconds
         else:
-            value = seconds % 1e7 * 2e5 * (1 + seed % 5)
+            value = used_seconds * 9e5 * (1 + seed % 5) * (2 if "transmit" in name or "written" in name else 1)
         values.append(value)
     return Row(LAYOUT_ID, at_ms, np.array(values, "<f8").tobytes())
 
@@ -120,7 +133,7 @@ class World:
     registrar: Registrar
     series: SeriesStore
     live: Live
-    now_ms: int = NOW_MS
+    now_ms: int
 
 
 async def make(db: Database, *, hosts: int = 12, history_ms: int = HOUR_MS) -> World:
@@ -132,7 +145,7 @@ async def make(db: Database, *, hosts: int = 12, history_ms: int = HOUR_MS) -> W
     series = SeriesStore(db, clock=lambda: now_ms, host_key=lambda host_id: names.get(host_id, str(host_id)))
     live = Live(series.layouts.get)
     context = Context(db, clock=lambda: now_ms, registrar=registrar, series=series, live=live)
-    world = World(context, db, registrar, series, live)
+    world = World(context, db, registrar, series, live, now_ms)
     await db.write(lambda c: series.layouts.declare(c, LAYOUT_ID, encode(LAYOUT), now_ms=now_ms))
     for number in range(hosts):
         key = f"{('web', 'db', 'app', 'cache')[number % 4]}-{number // 4 + 1}"
