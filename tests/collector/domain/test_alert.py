@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from collector.domain.alert import Alert, AlertState, Observation, Rule, at_least, fill, fingerprint, step
 from collector.domain.measure import MEASURES
-from collector.domain.registers.rule import MEASURES as OFFERED
+from collector.domain.registers.rule import LABELS, OPTIONS
 
 BEAT = 10_000
 GAP = 2 * BEAT + 5_000
@@ -141,5 +141,5 @@ def test_severities_are_ordered(severity: str, minimum: str, told: bool) -> None
     assert at_least(severity, minimum) is told
 
 
-def test_every_measure_that_a_rule_may_name_exists() -> None:
-    assert {choice.value for choice in OFFERED} == set(MEASURES)
+def test_every_measure_can_be_named_by_a_rule_and_has_words_of_its_own() -> None:
+    assert {option.value for option in OPTIONS} == {option.value for option in LABELS} == set(MEASURES)
