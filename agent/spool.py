@@ -80,14 +80,21 @@ class Spool:
     ) -> Spool:
         """Open the spool at `path`. A damaged one is moved aside and what it held is declared lost."""
         lost: list[tuple[bytes, int, bytes, int, bytes]] | None = None
-        try:
+
+        def begin() -> Spool:
             connection = spool_file.connect(path)
+            try:
+                return cls(connection, new_epoch=new_epoch, boot_id=boot_id, limit_bytes=limit_bytes, keep_ms=keep_ms)
+            except sqlite3.DatabaseError as error:
+                connection.close()
+                raise spool_file.refused(path, error) from error
+
+        try:
+            spool = begin()
         except spool_file.Damaged:
             lost = spool_file.salvage(path)
             spool_file.move_aside(path)
-            connection = spool_file.connect(path)
-        limits = {"limit_bytes": limit_bytes, "keep_ms": keep_ms}
-        spool = cls(connection, new_epoch=new_epoch, boot_id=boot_id, **limits)
+            spool = begin()
         spool._path = path
         if lost is not None:
             spool.clean_start = False
@@ -95,10 +102,14 @@ class Spool:
         return spool
 
     def close(self) -> None:
-        """Write what is pending and note that this process ends on purpose."""
+        """Write what is pending and note that this process ends on purpose, if there is room for it."""
         with self._lock:
-            with self._transaction():
+            with self._change():
                 self._flush()
+                if self._unsaved:
+                    lane, wall_ms = self._live(), self._unsaved[-1][1]
+                    self._declare_unsaved(lane, Moment(wall_ms, 0))
+                    self._save(lane)
                 spool_file.mark(self._db, clean=True)
             self._db.close()
 

@@ -53,7 +53,7 @@ def connect(path: Path) -> sqlite3.Connection:
     """The one connection to the spool at `path`, made private to this user.
 
     Raises:
-        SpoolError: another process has it, or the folder cannot be written.
+        SpoolError: another process has it, the folder cannot be written, or the disk is full or fails.
         Damaged: it failed its check.
     """
     try:
@@ -70,13 +70,22 @@ def connect(path: Path) -> sqlite3.Connection:
             raise Damaged(str(found))
     except sqlite3.DatabaseError as error:
         connection.close()
-        if is_busy(error):
-            raise SpoolError(f"The spool {path} is in use by another agent. Stop that one first.") from error
-        raise Damaged(str(error)) from error
+        raise refused(path, error) from error
     except Damaged:
         connection.close()
         raise
     return connection
+
+
+def refused(path: Path, error: sqlite3.Error) -> Exception:
+    """Only a file whose content makes no sense is damaged: moving a sound one aside would lose what it holds."""
+    if is_damaged(error):
+        return Damaged(str(error))
+    if is_busy(error):
+        return SpoolError(f"The spool {path} is in use by another agent. Stop that one first.")
+    if is_full(error):
+        return SpoolError(f"The disk of the spool {path} is full. Free some space and start the agent again.")
+    return SpoolError(f"The spool {path} cannot be used: {error}. Check the disk and start the agent again.")
 
 
 def prepare(connection: sqlite3.Connection, *, exclusive: bool) -> None:

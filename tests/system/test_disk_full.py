@@ -107,6 +107,36 @@ def test_what_finds_no_room_in_an_agents_spool_is_declared_lost(
         print(f"\nR7 PASS agent fills={ROUNDS} unsaved={len(unsaved)} {found}")
 
 
+@pytest.mark.system
+@pytest.mark.timeout(120)
+def test_an_agent_that_starts_on_a_full_disk_says_so_and_keeps_what_it_has(tmp_path: Path) -> None:
+    with (
+        small_disk(tmp_path / "disk", mebibytes=AGENT_MEBIBYTES) as disk,
+        Stand(tmp_path, agents=1, seed=SEED) as stand,
+    ):
+        (life,) = stand.agents
+        life.plan = replace(life.plan, spool=disk.folder / "spool.db")
+        stand.enrol()
+        stand.collector.kill()
+        held = sum(_assigned(stand)) + 20
+        until(lambda: sum(_assigned(stand)) > held, "something waits")
+        life.kill()
+        disk.fill()
+        life.start()
+        until(lambda: not life.is_alive, "it does not start")
+        assert life.code == 1
+        assert _times(life.plan.folder / "agent.log", "is full. Free some space") == 1
+        disk.free()
+        stand.collector.start()
+        life.start()
+        until(lambda: sum(_acknowledged(stand)) > held, "what waited is delivered", seconds=RECOVERY_SECONDS)
+        life.stop()
+        stand.collector.stop()
+        found = audit(stand.collector.plan.database, [life.plan])
+        assert found.stored == found.assigned
+        assert not list(disk.folder.glob("*.damaged"))
+
+
 class Gap(NamedTuple):
     numbers: int
     samples: int

@@ -5,6 +5,7 @@ Runs until it is killed, or until SIGTERM: then it stops measuring, delivers eve
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 import signal
@@ -18,6 +19,7 @@ from agent import identity, sampler
 from agent.batch import Entry
 from agent.enrol import enrol
 from agent.sample import Moment
+from agent.spool_file import SpoolError
 from agent.uplink import About, Uplink
 from agent.wire import Encoder
 from tests.system.killing import source
@@ -68,14 +70,18 @@ def main(plan: Plan) -> None:
     stopping = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stopping.set())
     found = identity.load(plan.folder / "state") or enrol(plan.token, plan.folder / "state", f"host-{plan.number}")
-    spool = WatchedSpool.open(
-        plan.spool_path,
-        moment=sampler.now(),
-        boot_id=BOOT_ID,
-        new_epoch=lambda: os.urandom(16),
-        keep_ms=plan.keep_ms,
-        limit_bytes=plan.limit_bytes,
-    )
+    try:
+        spool = WatchedSpool.open(
+            plan.spool_path,
+            moment=sampler.now(),
+            boot_id=BOOT_ID,
+            new_epoch=lambda: os.urandom(16),
+            keep_ms=plan.keep_ms,
+            limit_bytes=plan.limit_bytes,
+        )
+    except SpoolError as error:
+        logging.error("not started: %s", error)
+        sys.exit(1)
     assert isinstance(spool, WatchedSpool)
     spool.watch(Notes(plan.notes_path))
     about = About("test", f"host-{plan.number}", BOOT_ID)
@@ -109,8 +115,6 @@ def _drain(spool: WatchedSpool, uplink: Uplink) -> None:
 
 
 def _log_to(path: Path) -> None:
-    import logging
-
     handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     os.dup2(handle, sys.stderr.fileno())
     os.dup2(handle, 2)
