@@ -9,6 +9,7 @@ import asyncio
 import json
 import logging
 import sys
+import tempfile
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,8 +19,9 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from collector import config, up
+from collector import config, demo, up
 from collector.app import Collector
+from collector.demo.run import run
 from collector.domain.errors import CollectorError, InvalidInput, StoreBroken
 from collector.remote import Remote
 from collector.store import migrations
@@ -86,6 +88,8 @@ def _run(work: Callable[[], Coroutine[Any, Any, None]], settings: config.Setting
     logging.basicConfig(
         level=settings.log.level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
     )
+    # What it says at every start, eight lines long, is news to nobody.
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     asyncio.run(work())
 
 
@@ -114,6 +118,34 @@ def up_command(file: Path | None, data: Path | None, web: str | None, browser: b
         await up.up(Collector(settings), browser=browser)
 
     _run(work, settings)
+
+
+@cli.command("demo")
+@_shared
+@click.option("--web", metavar="HOST:PORT", help="Where to serve the web UI (loopback).")
+def demo_command(file: Path | None, data: Path | None, web: str | None) -> None:
+    """Fill an instance with 20 simulated hosts, 8 services and a month of history, and keep it alive.
+
+    \b
+    Example:
+      sigap demo                            in a temporary directory, gone when it ends
+    """
+    with tempfile.TemporaryDirectory(prefix="sigap-demo-") as scratch:
+        settings = config.load(
+            file,
+            store__data=str(data) if data else scratch,
+            web__address=web,
+            web__open_on_loopback=True,
+            alerts__allowed_networks=LOOPBACK,
+            log__level="warning",
+            **demo.SETTINGS,
+        )
+        up.require_loopback(settings.web.address, "web.address")
+
+        async def work() -> None:
+            await run(Collector(settings, simulated=True))
+
+        _run(work, settings)
 
 
 @cli.command("serve")

@@ -139,7 +139,8 @@ class Simulation:
         noise = self._rng.gamma(4.0, 0.25, seconds.size)
         busy = machine.base + machine.peak * demand * noise + machine.nightly * night
         for one in self.stress:
-            inside = (times_ms >= one.span.since_ms) & (times_ms < one.span.until_ms)
+            # A row is about the time before it.
+            inside = (times_ms > one.span.since_ms) & (times_ms <= one.span.until_ms)
             busy = np.where(inside, one.busy + 0.03 * (noise - 1), busy)
         busy = np.clip(busy, 0.004, 0.985)
         disk = np.clip(0.3 * busy + 0.5 * night * machine.nightly, 0.002, 0.95)

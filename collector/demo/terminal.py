@@ -54,7 +54,8 @@ class Terminal:
             f"{summary.hosts} simulated hosts, {summary.checks} checks, {summary.services} services, "
             f"{summary.days} days of history in {summary.seconds:.1f} s. Every number is made up."
         )
-        self._say(f"Sign in: {link}")
+        self._say(f"Open it, signed in (once, 15 minutes): {link}")
+        self._say("Ctrl+C stops it.")
 
     def _say(self, text: str) -> None:
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
