@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 
 BODY_LIMIT_BYTES = 1024 * 1024
 TWIN = ".json"
+STREAMS = "/live/"
+"""Paths whose answers last as long as somebody looks: their duration says nothing."""
 _AiohttpHandler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _GUARDED: web.AppKey[dict[object, Route]] = web.AppKey("guarded", dict)
 """The route behind each of our handlers; a handler that is not in it answers nobody."""
@@ -34,7 +36,7 @@ def build(context: Context, routes: Sequence[Route]) -> web.Application:
         context: The parts behind the pages; `context.authenticate` says who asks.
         routes: Every route, see `edges.http.ROUTES`.
     """
-    application = web.Application(middlewares=[_finish, _admit], client_max_size=BODY_LIMIT_BYTES)
+    application = web.Application(middlewares=[_measure, _finish, _admit], client_max_size=BODY_LIMIT_BYTES)
     application[CONTEXT] = context
     application[_GUARDED] = {}
     for route in routes:
@@ -64,6 +66,16 @@ async def _end_streams(application: web.Application) -> None:
 
 async def _protect(request: web.Request, response: web.StreamResponse) -> None:
     security.protect(request, response)
+
+
+@web.middleware
+async def _measure(request: web.Request, handler: _AiohttpHandler) -> web.StreamResponse:
+    began = perf_counter()
+    response = await handler(request)
+    metrics, guarded = request.app[CONTEXT].metrics, request.match_info.handler
+    if metrics is not None and isinstance(guarded, Guarded) and not guarded.route.path.startswith(STREAMS):
+        metrics.http_seconds.labels(guarded.route.path, str(response.status)).observe(perf_counter() - began)
+    return response
 
 
 @web.middleware
