@@ -4,7 +4,7 @@ Nothing is sent before the collector has proved that it is the one the token nam
 connection that is trusted with nothing, compared with the fingerprint in the token, and is the only root of the
 connection that carries the token. The key is made here and never leaves. There is no switch to skip any of it.
 
-`cryptography` and grpc are imported when they are needed: an agent that only samples does not carry them in memory.
+`cryptography` is imported when it is needed: an agent that only samples does not carry it in memory.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ import base64
 import binascii
 import hashlib
 import logging
-import socket
 import ssl
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from agent import identity
+from agent import call, identity
+from agent.connection import ALPN, Connection, ConnectionLost, mutual
 from agent.identity import Identity, IdentityError
 
 if TYPE_CHECKING:
@@ -32,17 +32,8 @@ SECRET_BYTES = 32
 PIN_BYTES = 32
 CHECK_BYTES = 4
 TIMEOUT_SECONDS = 15.0
-WORDS_MAX = 300
-NOT_TRUSTED = ("handshake", "certificate", "verif", "socket closed")
-"""How gRPC says that one side did not trust the other; a collector that refuses a certificate just hangs up."""
 MESSAGE_BYTES_MAX = 64 * 1024
 IDENTITY_PREFIX = "urn:sigap:agent:"
-OPTIONS = (
-    ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
-    ("grpc.enable_http_proxy", 0),
-    ("grpc.enable_retries", 0),
-)
-
 load = identity.load
 __all__ = ["EnrolError", "Identity", "IdentityError", "enrol", "load", "read_token", "renew_now", "renew_when_due"]
 
@@ -105,16 +96,13 @@ def enrol(token: str, state: Path, host_name: str, *, version: str = "", address
     identity.prepare(state)  # Before the token is used up, not after.
     key, request = _make_request()
     authority_pem = _fetch_authority(place, leads.pin)
-    with _channel(place, authority_pem) as channel:
-        answer = _call(
-            channel,
-            "Enrolment/Enrol",
-            wire.EnrolRequest(
-                token=token.strip(), certificate_request=request, host_name=host_name, agent_version=version
-            ),
-            wire.EnrolResponse,
-            place,
-        )
+    answer = _ask(
+        place,
+        mutual(authority_pem),
+        "Enrolment/Enrol",
+        wire.EnrolRequest(token=token.strip(), certificate_request=request, host_name=host_name, agent_version=version),
+        wire.EnrolResponse,
+    )
     made = _accept(answer, key, authority_pem)
     identity.save(state, made)
     LOG.info("enrolled agent=%s collector=%s", made.agent_id, made.address)
@@ -138,14 +126,13 @@ def renew_now(current: Identity, state: Path) -> Identity:
     from protos.telemetry.v1 import telemetry_pb2 as wire
 
     key, request = _make_request()
-    with _channel(current.address, current.authority_pem, current) as channel:
-        answer = _call(
-            channel,
-            "Renewal/Renew",
-            wire.RenewRequest(certificate_request=request),
-            wire.EnrolResponse,
-            current.address,
-        )
+    answer = _ask(
+        current.address,
+        mutual(current.authority_pem, current.key_pem, current.certificate_pem),
+        "Renewal/Renew",
+        wire.RenewRequest(certificate_request=request),
+        wire.EnrolResponse,
+    )
     made = _accept(answer, key, current.authority_pem)
     if made.agent_id != current.agent_id:
         raise EnrolError("The collector answered with a certificate of another agent.", hint="Enrol this host again.")
@@ -167,15 +154,13 @@ def _make_request() -> tuple[ec.EllipticCurvePrivateKey, bytes]:
 def _fetch_authority(address: str, pin: bytes) -> bytes:
     """The authority's certificate, PEM, once it is known to be the one that the token names.
 
-    gRPC has no connection without verification, so the certificate that the server shows is made the only root of a
-    connection that asks one public question. A man in the middle can answer it only with what does not fit the pin, or
-    with the true authority, whose certificate he then fails to show on the connection that carries the token.
+    Asks one public question over a connection that is trusted with nothing. A man in the middle can answer it only with
+    what does not fit the pin, or with the true authority, whose certificate he then fails to show on the connection
+    that carries the token.
     """
     from protos.telemetry.v1 import telemetry_pb2 as wire
 
-    shown = _shown_certificate(address)
-    with _channel(address, ssl.DER_cert_to_PEM_cert(shown).encode()) as channel:
-        answer = _call(channel, "Enrolment/Authority", wire.AuthorityRequest(), wire.AuthorityResponse, address)
+    answer = _ask(address, _stranger(), "Enrolment/Authority", wire.AuthorityRequest(), wire.AuthorityResponse)
     try:
         authority = ssl.PEM_cert_to_DER_cert(answer.authority.decode())
     except ValueError:
@@ -188,70 +173,55 @@ def _fetch_authority(address: str, pin: bytes) -> bytes:
     return ssl.DER_cert_to_PEM_cert(authority).encode()
 
 
-def _shown_certificate(address: str) -> bytes:
-    host, _, port = address.rpartition(":")
-    # Trusted with nothing: only its answer is compared with the pin. See `_fetch_authority`.
+def _stranger() -> ssl.SSLContext:
+    """For the one question whose answer is compared with the pin. See `_fetch_authority`."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols(["h2"])
+    context.set_alpn_protocols([ALPN])
+    return context
+
+
+def _ask(address: str, context: ssl.SSLContext, method: str, request: Any, response: Any) -> Any:
+    from google.protobuf.message import DecodeError
+
+    path = f"/sigap.telemetry.v1.{method}"
     try:
-        with (
-            closing(socket.create_connection((host.strip("[]"), int(port)), timeout=TIMEOUT_SECONDS)) as plain,
-            context.wrap_socket(plain) as secure,
-        ):
-            shown = secure.getpeercert(binary_form=True)
+        with closing(
+            Connection(address, context, path, timeout_seconds=TIMEOUT_SECONDS, message_bytes_max=MESSAGE_BYTES_MAX)
+        ) as connection:
+            status, answer = connection.ask(request.SerializeToString(), timeout_seconds=TIMEOUT_SECONDS)
     except ValueError as error:
         raise EnrolError(f"{address} is not host:port.") from error
-    except OSError as error:
-        raise _unreachable(address, str(error.strerror or error)) from error
-    if not shown:
-        raise _unreachable(address, "it shows no certificate")
-    return shown
-
-
-def _channel(address: str, root_pem: bytes, current: Identity | None = None) -> Any:
-    import grpc
-
-    key, certificate = (current.key_pem, current.certificate_pem) if current else (None, None)
-    credentials = grpc.ssl_channel_credentials(root_pem, key, certificate)
-    return grpc.secure_channel(address, credentials, options=OPTIONS)
-
-
-def _call(channel: Any, method: str, request: Any, response: Any, address: str) -> Any:
-    import grpc
-
-    call = channel.unary_unary(
-        f"/sigap.telemetry.v1.{method}",
-        request_serializer=type(request).SerializeToString,
-        response_deserializer=response.FromString,
-    )
+    except ConnectionLost as error:
+        distrusted = error.distrusted and context.verify_mode is not ssl.CERT_NONE
+        raise (_distrusted(address) if distrusted else _unreachable(address, error.why)) from error
+    if status.code != call.OK:
+        raise _failed(status, address)
     try:
-        return call(request, timeout=TIMEOUT_SECONDS)
-    except grpc.RpcError as error:
-        raise _failed(error, address) from None  # The cause would carry the request, and with it the token.
+        return response.FromString(answer)
+    except DecodeError as error:
+        raise EnrolError(f"{address} gave an answer that makes no sense.", hint="Update both sides.") from error
 
 
-def _failed(error: Any, address: str) -> EnrolError:
-    import grpc
-
-    # The words may be a stranger's: nothing in them may steer the terminal that shows them.
-    code, words = error.code(), "".join(filter(str.isprintable, error.details() or ""))[:WORDS_MAX]
-    if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
-        if any(sign in words.lower() for sign in NOT_TRUSTED):
-            return EnrolError(
-                f"{address} could not prove to be the collector, or did not take this host's certificate.",
-                hint="Is it reached by a name in its certificate (enrolment.names), are both clocks right? "
-                "Is something between this host and the collector?",
-                retry=True,
-            )
-        return _unreachable(address, words)
-    if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
-        return EnrolError(f"The collector asks to wait: {words}", retry=True)
-    if code is grpc.StatusCode.UNIMPLEMENTED:
+def _failed(status: call.Status, address: str) -> EnrolError:
+    if status.code == call.UNAVAILABLE:
+        return _unreachable(address, status.words)
+    if status.code == call.RESOURCE_EXHAUSTED:
+        return EnrolError(f"The collector asks to wait: {status.words}", retry=True)
+    if status.code == call.UNIMPLEMENTED:
         return EnrolError(f"{address} does not enrol agents.", hint="Is this the enrolment address?")
-    return EnrolError(words or f"The collector refused ({code.name}).")
+    return EnrolError(status.words or f"The collector refused ({status.name}).")
+
+
+def _distrusted(address: str) -> EnrolError:
+    return EnrolError(
+        f"{address} could not prove to be the collector, or did not take this host's certificate.",
+        hint="Is it reached by a name in its certificate (enrolment.names), are both clocks right? "
+        "Is something between this host and the collector?",
+        retry=True,
+    )
 
 
 def _unreachable(address: str, why: str) -> EnrolError:

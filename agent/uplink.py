@@ -1,25 +1,27 @@
-"""One long stream to the collector: carries out what `protocol` decides, in threads of its own.
+"""One long stream to the collector: carries out what `protocol` decides, in a thread of its own.
 
-Mutual TLS is the only mode and no proxy from the environment is ever used. One thread decides and reads the spool, one
-waits for the collector's frames, gRPC has its own for sending. Decides nothing about delivery and keeps nothing: what
-is not acknowledged is in the spool.
+Mutual TLS is the only mode and no proxy from the environment is ever used. The thread sleeps until the collector says
+something, the spool has something or `protocol` wants to be asked. Decides nothing about delivery and keeps nothing:
+what is not acknowledged is in the spool.
 """
 
 from __future__ import annotations
 
 import logging
-import queue
+import os
 import random
+import select
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-import grpc
+from google.protobuf.message import DecodeError
 
+from agent import call, wire
 from agent import dialogue as say
-from agent import wire
 from agent.clock import Offset
+from agent.connection import Connection, ConnectionLost, mutual
 from agent.identity import Identity
 from agent.probes.definition import Central
 from agent.protocol import PROTOCOL_VERSION, Core
@@ -32,19 +34,7 @@ LOG = logging.getLogger(__name__)
 
 DELIVER = "/sigap.telemetry.v1.Telemetry/Deliver"
 FRAME_BYTES_MAX = 1024 * 1024
-OPTIONS = (
-    ("grpc.enable_http_proxy", 0),
-    ("grpc.enable_retries", 0),
-    ("grpc.max_receive_message_length", FRAME_BYTES_MAX),
-    ("grpc.per_message_decompression", 0),
-    ("grpc.keepalive_time_ms", 60_000),
-    ("grpc.keepalive_timeout_ms", 20_000),
-    ("grpc.http2.max_pings_without_data", 0),
-    # Reconnecting is paced by `protocol`; gRPC must not add a pause of its own.
-    ("grpc.initial_reconnect_backoff_ms", 500),
-    ("grpc.min_reconnect_backoff_ms", 500),
-    ("grpc.max_reconnect_backoff_ms", 1000),
-)
+CONNECT_SECONDS = 10.0
 NANOSECONDS_PER_MS = 1_000_000
 DRAIN_POLL_SECONDS = 0.05
 GOODBYE_SECONDS = 1.0
@@ -67,19 +57,6 @@ class About(NamedTuple):
     ntp_state: str = ""
 
 
-class _Stream:
-    """One call: frames to send are queued, the end of the queue ends the call."""
-
-    def __init__(self) -> None:
-        self.outgoing: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
-        self.call: Any = None
-        self.over = threading.Event()
-
-    def frames(self) -> Iterator[bytes]:
-        while (frame := self.outgoing.get()) is not None:
-            yield frame
-
-
 class Uplink:
     """Delivery with one identity. `start`, `wake`, `stop` and `samples` may be called from any thread."""
 
@@ -99,11 +76,12 @@ class Uplink:
         self._address = address or identity.address
         self._core = Core(rng.random)
         self._offset = Offset()
-        self._events: queue.SimpleQueue[tuple[_Stream | None, Any]] = queue.SimpleQueue()
-        self._stream: _Stream | None = None
-        self._channel: Any = None
+        self._orders: deque[Any] = deque()  # from other threads; None: the spool has something new
+        self._heard: deque[Any] = deque()  # from the collector
+        self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)  # rung when there is an order
+        self._bell_lock = threading.Lock()  # once the bell is gone its number may be another file's
+        self._stream: Connection | None = None
         self._ended = threading.Event()
-        self._broken = ""
         self._trouble = ""
         self._connects = self._sent = 0
         self._thread = threading.Thread(target=self._run, name="uplink", daemon=True)
@@ -114,7 +92,7 @@ class Uplink:
 
     def wake(self) -> None:
         """There is something new in the spool."""
-        self._events.put((None, None))
+        self._order(None)
 
     def stop(self, timeout_seconds: float) -> None:
         """Deliver what can be delivered in that time, say goodbye, end."""
@@ -122,11 +100,10 @@ class Uplink:
         while self._spool.waiting() and self._core.is_open and self._now().boottime_ns < deadline:
             if self._ended.wait(DRAIN_POLL_SECONDS):
                 break
-        self._events.put((None, say.Stop()))
-        self._ended.wait(JOIN_SECONDS)
-        if self._channel is not None:
-            self._channel.close()
-        if self._thread.ident is not None:
+        self._order(say.Stop())
+        if self._thread.ident is None:
+            self._put_bell_away()
+        else:
             self._thread.join(JOIN_SECONDS)
 
     @property
@@ -145,32 +122,59 @@ class Uplink:
             found += [Sample(_SKEW, best.offset_ms / 1000), Sample(_ROUND_TRIP, best.round_trip_ms / 1000)]
         return found
 
-    # ── the deciding thread ─────────────────────────────────────────────────────────────────────────────────────────
+    def _order(self, event: Any) -> None:
+        self._orders.append(event)
+        with self._bell_lock:
+            if self._bell >= 0:
+                os.eventfd_write(self._bell, 1)
+
+    def _put_bell_away(self) -> None:
+        with self._bell_lock:
+            os.close(self._bell)
+            self._bell = -1
+
+    # ── the thread ──────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _run(self) -> None:
-        self._channel = self._open_channel()
         stopping = False
         try:
             while not stopping:
-                stream, event = self._next()
+                event = self._next()
                 stopping = isinstance(event, say.Stop)
-                if stream is None or stream is self._stream:
-                    self._perform(event)
+                self._perform(event)
         except SpoolError as error:
             LOG.critical("uplink stopped error=%s", error)
         finally:
             self._close_stream()
+            self._put_bell_away()
             self._ended.set()
 
-    def _next(self) -> tuple[_Stream | None, Any]:
-        """The next event, or a tick when it is time for one; a wake becomes what the spool has."""
-        now_ms = self._now_ms()
-        wait_ms = self._core.wake_ms(now_ms) - now_ms
-        try:
-            stream, event = self._events.get(timeout=max(wait_ms, 0) / 1000) if wait_ms > 0 else (None, say.Tick())
-        except queue.Empty:
-            return None, say.Tick()
-        return stream, event if event is not None else say.Appended(*self._spool.newest())
+    def _next(self) -> Any:
+        """What happened next, or a tick when it is time for one."""
+        while True:
+            if self._heard:
+                return self._heard.popleft()
+            if self._orders:
+                event = self._orders.popleft()
+                return event if event is not None else say.Appended(*self._spool.newest())
+            now_ms = self._now_ms()
+            wait_ms = self._core.wake_ms(now_ms) - now_ms
+            if wait_ms <= 0 or not self._wait(wait_ms):
+                return say.Tick()
+
+    def _wait(self, wait_ms: int) -> bool:
+        """Sleep until something happens; whether it did. What was heard is in `_heard` then."""
+        stream, waiting = self._stream, select.poll()
+        waiting.register(self._bell, select.POLLIN)
+        if stream is not None:
+            waiting.register(stream.fileno(), select.POLLIN | (select.POLLOUT if stream.has_unsent else 0))
+        ready = waiting.poll(wait_ms)
+        for descriptor, _ in ready:
+            if descriptor == self._bell:
+                os.eventfd_read(self._bell)
+            elif stream is not None:
+                self._listen(stream)
+        return bool(ready)
 
     def _perform(self, event: Any) -> None:
         """Let the core decide and carry out what it wants, until it wants nothing more."""
@@ -181,17 +185,19 @@ class Uplink:
                 if result is not None:
                     todo.append(result)
 
-    def _open_channel(self) -> Any:
-        own = self._identity
-        credentials = grpc.ssl_channel_credentials(own.authority_pem, own.key_pem, own.certificate_pem)
-        return grpc.secure_channel(self._address, credentials, options=OPTIONS)
-
     def _connect(self, _effect: say.Connect) -> Any:
-        stream = self._stream = _Stream()
-        method = self._channel.stream_stream(DELIVER, request_serializer=None, response_deserializer=None)
-        stream.call = method(stream.frames())
+        own = self._identity
         self._connects += 1
-        threading.Thread(target=self._listen, args=(stream,), name="uplink-listen", daemon=True).start()
+        try:
+            trust = mutual(own.authority_pem, own.key_pem, own.certificate_pem)
+            self._stream = Connection(
+                self._address, trust, DELIVER, timeout_seconds=CONNECT_SECONDS, message_bytes_max=FRAME_BYTES_MAX
+            )
+            self._stream.stream()
+        except (ConnectionLost, ValueError, OSError) as error:
+            self._note_trouble(str(error))
+            self._close_stream()
+            return say.Lost()
         return say.Connected(self._spool.lanes())
 
     def _disconnect(self, _effect: say.Disconnect) -> None:
@@ -199,15 +205,18 @@ class Uplink:
 
     def _close_stream(self) -> None:
         stream, self._stream = self._stream, None
+        self._heard.clear()
         if stream is not None:
-            stream.outgoing.put(None)
             if self._core.stopped:
-                stream.over.wait(GOODBYE_SECONDS)
-            stream.call.cancel()
+                stream.finish(GOODBYE_SECONDS)
+            stream.close()
 
     def _send(self, frame: pb.AgentFrame | bytes) -> None:
         if self._stream is not None:
-            self._stream.outgoing.put(frame if isinstance(frame, bytes) else frame.SerializeToString())
+            try:
+                self._stream.say(frame if isinstance(frame, bytes) else frame.SerializeToString())
+            except ConnectionLost as error:
+                self._lose(str(error))
 
     def _say_hello(self, effect: say.SayHello) -> None:
         about, moment = self._about, self._now()
@@ -280,26 +289,32 @@ class Uplink:
     def _now_ms(self) -> int:
         return self._now().boottime_ns // NANOSECONDS_PER_MS
 
-    # ── the listening thread ────────────────────────────────────────────────────────────────────────────────────────
+    # ── hearing ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _listen(self, stream: _Stream) -> None:
-        refused = False
+    def _listen(self, stream: Connection) -> None:
         try:
-            for raw in stream.call:
+            for raw in stream.receive():
                 frame = pb.CollectorFrame.FromString(raw)
                 kind = frame.WhichOneof("frame")
-                if (event := _HEARD[kind](self, frame) if kind in _HEARD else None) is not None:
-                    self._events.put((stream, event))
-        except grpc.RpcError as error:
-            refused = error.code() is grpc.StatusCode.UNAUTHENTICATED
-            self._note_trouble(stream, f"{error.code().name}: {error.details()}")
-        finally:
-            stream.over.set()
-        self._events.put((stream, say.Lost(refused)))
+                if kind in _HEARD and (event := _HEARD[kind](self, frame)) is not None:
+                    self._heard.append(event)
+        except (ConnectionLost, DecodeError) as error:
+            self._lose(str(error))
+        else:
+            if (status := stream.status) is not None:
+                self._lose(f"{status.name}: {status.words}", refused=status.code == call.UNAUTHENTICATED)
 
-    def _note_trouble(self, stream: _Stream, words: str) -> None:
+    def _lose(self, words: str, *, refused: bool = False) -> None:
+        """What was heard before still counts; `protocol` learns that there is nothing more."""
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            stream.close()
+            self._note_trouble(words)
+            self._heard.append(say.Lost(refused))
+
+    def _note_trouble(self, words: str) -> None:
         """Say once why there is no stream; the same reason is not repeated until it worked again."""
-        if stream is self._stream and words != self._trouble:
+        if words != self._trouble:
             self._trouble = words
             LOG.warning("uplink lost collector=%s reason=%r; batches are kept", self._address, words)
 
