@@ -8,6 +8,7 @@ from __future__ import annotations
 import json as stdlib_json
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from time import perf_counter
 
 import msgspec
 from aiohttp import web
@@ -72,9 +73,9 @@ async def _protect(request: web.Request, response: web.StreamResponse) -> None:
 async def _measure(request: web.Request, handler: _AiohttpHandler) -> web.StreamResponse:
     began = perf_counter()
     response = await handler(request)
-    metrics, guarded = request.app[CONTEXT].metrics, request.match_info.handler
-    if metrics is not None and isinstance(guarded, Guarded) and not guarded.route.path.startswith(STREAMS):
-        metrics.http_seconds.labels(guarded.route.path, str(response.status)).observe(perf_counter() - began)
+    metrics, route = request.app[CONTEXT].metrics, request.app[_GUARDED].get(request.match_info.handler)
+    if metrics is not None and route is not None and not route.path.startswith(STREAMS):
+        metrics.http_seconds.labels(route.path, str(response.status)).observe(perf_counter() - began)
     return response
 
 
