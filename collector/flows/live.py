@@ -80,6 +80,7 @@ class Subscription:
     def __init__(self) -> None:
         self._queue: asyncio.Queue[Beat | None] = asyncio.Queue(QUEUE_LENGTH)
         self.lost = 0
+        self.ended = False
 
     def put(self, beat: Beat | None) -> None:
         """Hand over one; None means only that something changed."""
@@ -125,6 +126,12 @@ class Live:
     def publish(self) -> None:
         """Say that something changed that pages show: a state, an alert, an agent, a record."""
         for subscription in self._changes:
+            subscription.put(None)
+
+    def close(self) -> None:
+        """End every stream; the collector stops."""
+        for subscription in (*self._changes, *(one for many in self._beats.values() for one in many)):
+            subscription.ended = True
             subscription.put(None)
 
     def forget(self, host_id: int) -> None:

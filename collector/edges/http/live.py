@@ -65,7 +65,7 @@ async def _stream(
     await response.prepare(request)
     try:
         await response.write(f"retry: {RETRY_MS}\n\n".encode())
-        while request.transport is not None and not request.transport.is_closing():
+        while not subscription.ended and request.transport is not None and not request.transport.is_closing():
             try:
                 beat = await subscription.next(quiet_seconds)
             except TimeoutError:
