@@ -258,10 +258,9 @@ class Collector:
             task = asyncio.ensure_future(self.telemetry.refresh_checks(host_id))
             task.add_done_callback(_logged)
 
-    def _agent_revoked(self, agent_id: str) -> None:
+    def _agent_revoked(self, _agent_id: str) -> None:
         task = asyncio.ensure_future(self.ingest.sweep())
         task.add_done_callback(_logged)
-        log.warning("agent revoked agent=%s", agent_id)
 
     def _host_key(self, host_id: int) -> str:
         if host_id not in self._keys:

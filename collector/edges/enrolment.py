@@ -88,7 +88,7 @@ def enrolment_server(enroller: Enroller, address: str) -> tuple[Any, int]:
     try:
         port = server.add_secure_port(address, server_credentials(enroller.authority, mutual=False))
     except RuntimeError as error:
-        raise OSError(f"Enrolment cannot listen on {address}: {error}") from error
+        raise OSError(f"{address} is taken, or not an address of this host") from error
     return server, port
 
 
