@@ -19,6 +19,7 @@ from msgspec import Meta
 from collector.domain.errors import InvalidInput
 
 PREFIX = "SIGAP_"
+SEE = "`sigap check --settings` lists every setting."
 
 
 def _default_data() -> str:
@@ -33,7 +34,13 @@ def _default_file() -> Path:
     return Path(os.environ.get("XDG_CONFIG_HOME", Path.home() / ".config")) / "sigap" / "sigap.toml"
 
 
-Port = Annotated[str, Meta(pattern=r"^(\[[0-9a-fA-F:]+\]|[^:\s]+):\d{1,5}$")]
+HOST_PORT = r"^(\[[0-9a-fA-F:]+\]|[^:\s]+):\d{1,5}$"
+LEVELS = "^(debug|info|warning|error)$"
+MEANT = {HOST_PORT: "host:port, such as 127.0.0.1:8420", LEVELS: "debug, info, warning or error"}
+"""Patterns in words."""
+PORT_MOST = 65_535
+
+Port = Annotated[str, Meta(pattern=HOST_PORT)]
 Days = Annotated[int, Meta(ge=1, le=36_500)]
 Minutes = Annotated[int, Meta(ge=1, le=10_080)]
 
@@ -106,9 +113,7 @@ class Alerts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Log(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What is written to standard error."""
 
-    level: Annotated[str, Meta(pattern="^(debug|info|warning|error)$", description="Least level that is logged.")] = (
-        "info"
-    )
+    level: Annotated[str, Meta(pattern=LEVELS, description="Least level that is logged.")] = "info"
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -179,17 +184,39 @@ def load(path: Path | None = None, environment: Mapping[str, str] | None = None,
             tree.setdefault(section, {})[key] = value
     if not tree.get("store", {}).get("data"):
         tree.setdefault("store", {})["data"] = _default_data()
+    _refuse_unknown(tree)
     try:
         settings = msgspec.convert(tree, Settings)
     except msgspec.ValidationError as error:
-        raise InvalidInput(
-            f"A setting is not accepted: {error}", hint="`sigap check --settings` lists every setting."
-        ) from error
+        raise InvalidInput(_told(str(error)), hint=SEE) from error
     _validate(settings)
     return settings
 
 
+def _refuse_unknown(tree: Mapping[str, Any]) -> None:
+    known = {section: getattr(Settings(), section).__struct_fields__ for section in Settings.__struct_fields__}
+    for section, values in tree.items():
+        if section not in known:
+            raise InvalidInput(f"[{section}] is no section of the settings; there are: {', '.join(known)}.", hint=SEE)
+        for name in values:
+            if name not in known[section]:
+                accepted = ", ".join(known[section])
+                raise InvalidInput(f"{section}.{name} is no setting; [{section}] has: {accepted}.", hint=SEE)
+
+
+def _told(error: str) -> str:
+    """What msgspec found, with our names; the value is left out, as it may be a secret."""
+    what, _, where = error.partition(" - at `$.")
+    for pattern, words in MEANT.items():
+        what = what.replace(f"Expected `str` matching regex {pattern!r}", f"expected {words}")
+    return f"The setting {where.rstrip('`')} is not accepted: {what}."
+
+
 def _validate(settings: Settings) -> None:
+    for name in ("web", "telemetry", "enrolment"):
+        address: str = getattr(settings, name).address
+        if int(address.rpartition(":")[2]) > PORT_MOST:
+            raise InvalidInput(f"{name}.address is {address}: there is no port above {PORT_MOST}.")
     for text in settings.alerts.allowed_networks:
         try:
             ipaddress.ip_network(text)
@@ -205,12 +232,16 @@ def _read(path: Path | None) -> dict[str, dict[str, Any]]:
     chosen = path or _default_file()
     if not chosen.exists():
         if path is not None:
-            raise InvalidInput(f"The settings file {path} does not exist.")
+            raise InvalidInput(f"The settings file {path} does not exist.", hint=SEE)
         return {}
     try:
-        return tomllib.loads(chosen.read_text(encoding="utf-8"))
+        tree = tomllib.loads(chosen.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-        raise InvalidInput(f"The settings file {chosen} cannot be read: {error}") from error
+        raise InvalidInput(f"The settings file {chosen} cannot be read: {error}", hint=SEE) from error
+    for section, values in tree.items():
+        if not isinstance(values, dict):
+            raise InvalidInput(f"{chosen}: {section} must be a section: write [{section}] above its settings.")
+    return tree
 
 
 def _overrides(environment: Mapping[str, str]) -> Iterator[tuple[str, str]]:
