@@ -56,6 +56,7 @@ OPTIONS = (
     ("grpc.so_reuseport", 0),
 )
 
+UNAVAILABLE = "unavailable"
 STATUS: dict[str, grpc.StatusCode] = {
     **{refusal.value: grpc.StatusCode.UNAUTHENTICATED for refusal in trust.Refusal},
     "agent_mismatch": grpc.StatusCode.UNAUTHENTICATED,
@@ -64,7 +65,7 @@ STATUS: dict[str, grpc.StatusCode] = {
     "malformed": grpc.StatusCode.INVALID_ARGUMENT,
     "too_large": grpc.StatusCode.INVALID_ARGUMENT,
     "too_many_lanes": grpc.StatusCode.RESOURCE_EXHAUSTED,
-    "unavailable": grpc.StatusCode.UNAVAILABLE,
+    UNAVAILABLE: grpc.StatusCode.UNAVAILABLE,
 }
 """Every code of a refusal, with its gRPC status."""
 
@@ -188,10 +189,13 @@ class _Stream:
                 await _TAKE[frame.WhichOneof("frame")](self, session, frame)
         except _Refused as error:
             self._ingest.metrics.agent_refused.labels(error.refusal.code).inc()
-            LOG.warning("agent refused agent=%s code=%s", self._peer.agent_id, error.refusal.code)
+            if error.refusal.code != UNAVAILABLE:  # Then it is our trouble, which ingest has told, once.
+                LOG.warning("agent refused agent=%s code=%s", self._peer.agent_id, error.refusal.code)
             return error.refusal
         except TimeoutError:
             return Refuse("malformed", f"No hello within {HELLO_SECONDS:.0f} s.")
+        except StoreError:
+            return Refuse(UNAVAILABLE, grpc_errors.UNAVAILABLE_WORDS, RETRY_SHORT_MS)
         return None
 
     async def _greet(self, raw: bytes) -> Session:
@@ -215,9 +219,8 @@ class _Stream:
         except Forbidden as error:
             raise _Refused("fenced", error.message) from error
         except StoreError as error:
-            LOG.error("agent not admitted agent=%s error=%s", self._peer.agent_id, error.message)
             words = grpc_errors.UNAVAILABLE_WORDS
-            raise _Refused("unavailable", words, retry_after_ms=RETRY_SHORT_MS) from error
+            raise _Refused(UNAVAILABLE, words, retry_after_ms=RETRY_SHORT_MS) from error
         limits = pb.Limits(
             window_batches=WINDOW_BATCHES,
             window_bytes=WINDOW_BYTES,

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from collector import protocol
-from collector.domain.errors import CollectorError, Forbidden, InvalidInput, StoreBroken
+from collector.domain.errors import CollectorError, Forbidden, InvalidInput, StoreBroken, StoreError
 from collector.domain.sample import Accepted
 from collector.flows.enrol import admit
 from collector.flows.session import FENCED, FENCED_WORDS, Content, Journal, Session, Sink, accepted, refusal_of
@@ -105,7 +105,11 @@ class Ingest:
             credential = admit(connection, agent_id, fingerprint, now_ms)
             return credential.host_id, *lanes.open_session(connection, agent_id, greeting, now_ms)
 
-        host_id, number, known = await self._db.write(work)
+        try:
+            host_id, number, known = await self._db.write(work)
+        except StoreError as error:
+            self._note_failure(error)
+            raise
         session = Session(agent_id, host_id, fingerprint, number, Ledger(known), reply)
         session.clock_offset_ms = greeting.clock_offset_ms
         session.room.set()
@@ -120,7 +124,11 @@ class Ingest:
         return session
 
     async def declare(self, session: Session, layout_id: int, body: bytes) -> None:
-        """Learn a layout. One that cannot be used makes the batches that refer to it poison, not the stream."""
+        """Learn a layout. One that cannot be used makes the batches that refer to it poison, not the stream.
+
+        Raises:
+            StoreError: the database does not answer.
+        """
         if len(session.layouts) >= LAYOUTS_PER_SESSION:
             session.unusable[layout_id] = f"more than {LAYOUTS_PER_SESSION} layouts in one session"
             return
@@ -133,6 +141,9 @@ class Ingest:
         except InvalidInput as error:
             session.unusable[layout_id] = error.message
             LOG.warning("layout refused agent=%s reason=%r", session.agent_id, error.message)
+        except StoreError as error:
+            self._note_failure(error)
+            raise
 
     async def submit(self, session: Session, event: Event) -> None:
         """Queue one event; returns at once unless this stream is far ahead of the commits."""
@@ -322,15 +333,19 @@ class Ingest:
         if isinstance(error, StoreBroken):
             self._on_broken(error)
             return
-        words = error.message if isinstance(error, CollectorError) else type(error).__name__
-        if words != self._failing:
-            LOG.error("ingest failed error=%s", words, exc_info=not isinstance(error, CollectorError))
-            self._failing = words
+        self._note_failure(error)
         for session, events in work.items():
             epochs = dict.fromkeys(event.epoch for event in events)
             if not session.over:
                 reason = "the collector cannot store at the moment"
                 session.reply(session.ledger.hold(epochs, reason=reason, retry_after_ms=RETRY_MS))
+
+    def _note_failure(self, error: Exception) -> None:
+        """Say once that nothing can be stored; it is said again when it works again."""
+        words = error.message if isinstance(error, CollectorError) else type(error).__name__
+        if words != self._failing:
+            LOG.error("ingest failed error=%s", words, exc_info=not isinstance(error, CollectorError))
+            self._failing = words
 
     def _count(self, written: _Written) -> None:
         metrics = self.metrics
