@@ -27,6 +27,7 @@ from agent.probes.netclass import NetClass
 from agent.probes.netdev import NetDev
 from agent.probes.os_release import OSRelease
 from agent.probes.ping import PingCheck
+from agent.probes.portable import Portable
 from agent.probes.pressure import Pressure
 from agent.probes.process_check import ProcessCheck
 from agent.probes.processes import Processes
@@ -73,6 +74,7 @@ HOST_PROBES: dict[str, HostProbe] = {
     "netclass": HostProbe(lambda host: NetClass(host.root)),
     "netdev": HostProbe(lambda host: NetDev(host.root)),
     "os": HostProbe(lambda host: OSRelease(host.root)),
+    "portable": HostProbe(lambda host: Portable(host.root)),
     "pressure": HostProbe(lambda host: Pressure(host.root)),
     "processes": HostProbe(lambda host: Processes(host.root), SLOW_BEAT_SECONDS),
     "self": HostProbe(lambda host: SelfMetrics(host.sources, version=host.version)),

@@ -301,7 +301,7 @@ def test_registry_knows_each_probe_by_its_own_name(name: str):
     assert probe.name == name
 
 
-@pytest.mark.parametrize("name", sorted(set(HOST_PROBES) - {"self", "time", "timex", "textfile"}))
+@pytest.mark.parametrize("name", sorted(set(HOST_PROBES) - {"portable", "self", "time", "timex", "textfile"}))
 def test_file_that_is_missing_is_an_error_and_not_an_empty_answer(name: str, tmp_path: Path):
     with pytest.raises((FileNotFoundError, NoData)):
         HOST_PROBES[name].make(Host(tmp_path)).observe(MOMENT)
