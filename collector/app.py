@@ -42,7 +42,7 @@ from collector.flows.live import Live
 from collector.flows.register import Registrar
 from collector.metrics import Metrics
 from collector.notify.egress import Egress
-from collector.store import registers, sla
+from collector.store import outbox, registers, sla
 from collector.store.database import Database
 from collector.store.documents import Documents
 from collector.store.migrations import migrate
@@ -56,6 +56,8 @@ CONTROL_SOCKET = "control.sock"
 """In the data directory: how the command line on this host reaches the running collector."""
 MINUTE_MS = 60_000
 HOUSEKEEPING_SECONDS = 600.0
+MESSAGES_KEPT_MS = 90 * 86_400_000
+"""How long delivered notifications stay in the delivery log; dead ones stay until somebody looks after them."""
 GRACE_SECONDS = 5.0
 """How long open streams and requests get to end when the collector stops."""
 
@@ -168,7 +170,7 @@ class Collector:
             (
                 Job("flush", retain.FLUSH_SECONDS, lambda: retain.flush(self.series)),
                 Job("retain", retain.RETAIN_SECONDS, lambda: retain.retain(self.series)),
-                Job("housekeeping", HOUSEKEEPING_SECONDS, self.access.forget_expired),
+                Job("housekeeping", HOUSEKEEPING_SECONDS, self._housekeeping),
             ),
             metrics=self.metrics,
             clock=self.clock,
@@ -257,6 +259,11 @@ class Collector:
         for host_id in {one.host for one in (record, before) if one is not None}:
             task = asyncio.ensure_future(self.telemetry.refresh_checks(host_id))
             task.add_done_callback(_logged)
+
+    async def _housekeeping(self) -> None:
+        await self.access.forget_expired()
+        before_ms = self.clock() - MESSAGES_KEPT_MS
+        await self.db.write(lambda connection: outbox.forget(connection, before_ms=before_ms))
 
     def _agent_revoked(self, _agent_id: str) -> None:
         task = asyncio.ensure_future(self.ingest.sweep())
