@@ -1,38 +1,50 @@
-"""What measuring one host costs, beside node_exporter on the same host, at the same beat.
+"""What watching one host costs, beside node_exporter on the same host, at the same beat, at the same time.
 
-Ours is a process of its own with every host probe on the sampler's real schedule and nothing else: no delivery. Of
-node_exporter the scrape's reader is not counted, only the exporter. What only this side needs is imported in functions,
-because the measured process runs this module too.
+Ours is the whole agent as it is run: every host probe, spool with its syncs, mutual TLS to a collector, no checks. Of
+node_exporter only the exporter is counted, not whoever scrapes it. Both beat every ten seconds as in life, because
+short beats would flatter both: caches stay warm.
 """
 
 from __future__ import annotations
 
-import json
-import random
+import asyncio
+import os
+import shutil
+import socket
+import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Iterator
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from agent import sampler
-from agent.beat import Beat
-from agent.probes import HOST_PROBES, Host
-from agent.probes.self_metrics import Source
+from agent import identity
+from collector.store import schema
+from collector.store.database import Database
 from tests.bench.figure import Figure
+from tests.collector.delivery import Receiver, receiver
 
-BEAT_SECONDS = 1.0  # tighter than in life, so that ten beats take ten seconds; warmer caches help both sides alike
-BEATS = 10
+BEAT_SECONDS = 10.0
+BEATS = 6
+WARM_ROWS = 3  # the first look at everything, and its reports, are no beats of every day
 EXPORTER = "prometheus-node-exporter"
-DEADLINE_SECONDS = 20
+DEADLINE_SECONDS = 60
+DOUBLE_BYTES = 8
+KIBIBYTE = 1024
+LISTENING = "0A"  # state of a socket in /proc/net/tcp
 
 
 class Cost(NamedTuple):
-    """What a process spent over all beats."""
+    """What a process spent over all beats, and what it holds."""
 
-    series: float  # a beat
+    series: float  # collected in one beat, on average
     cpu_seconds: float
-    uss_bytes: int
+    uss_bytes: int  # free if the process ended
+    rss_bytes: int  # with what it shares now, but would hold alone on another host
+    threads: int
 
     @property
     def microseconds_per_series(self) -> float:
@@ -40,90 +52,138 @@ class Cost(NamedTuple):
 
 
 def run() -> Iterator[Figure]:
-    """Ours, then node_exporter's where it is installed."""
-    import shutil
-    import subprocess
-
-    child = subprocess.run([sys.executable, "-m", "tests.bench.agent_cost"], capture_output=True, text=True, check=True)
-    yield from _figures("agent without delivery", Cost(*json.loads(child.stdout)))
+    """Ours, then node_exporter's where it is installed, then one by the other."""
     binary = shutil.which(EXPORTER)
     if binary is None:
         print(f"agent    {EXPORTER} is not installed: nothing to compare with", file=sys.stderr)
+    with tempfile.TemporaryDirectory(prefix="sigap-bench-") as folder:
+        ours, theirs = asyncio.run(_measure(Path(folder), binary))
+    yield from _figures("agent", ours)
+    if theirs is None:
         return
-    yield from _figures("node_exporter", exporter(binary))
+    yield from _figures("node_exporter", theirs)
+    yield Figure("agent: CPU a series", ours.microseconds_per_series / theirs.microseconds_per_series, "node_exporters")
+    yield Figure("agent: unique memory", ours.uss_bytes / theirs.uss_bytes, "node_exporters")
 
 
 def _figures(who: str, cost: Cost) -> Iterator[Figure]:
     yield Figure(f"{who}: series a beat", cost.series, "series")
-    yield Figure(f"{who}: CPU", cost.microseconds_per_series, "µs/series")
-    yield Figure(f"{who}: unique memory", cost.uss_bytes / 2**20, "MiB")
+    yield Figure(f"{who}: CPU a beat", cost.cpu_seconds / BEATS * 1e3, "ms", f"{cost.threads} threads")
+    yield Figure(f"{who}: CPU a series and beat", cost.microseconds_per_series, "µs")
+    yield Figure(f"{who}: unique memory (USS)", cost.uss_bytes / 2**20, "MiB")
+    yield Figure(f"{who}: resident memory, shared pages included", cost.rss_bytes / 2**20, "MiB")
 
 
-def exporter(binary: str) -> Cost:
-    """node_exporter with its defaults, scraped at the same beat."""
-    import socket
-    import subprocess
-    import urllib.request
+async def _measure(folder: Path, binary: str | None) -> tuple[Cost, Cost | None]:
+    database = Database(f"sqlite:///{folder}/sigap.db")
+    schema.METADATA.create_all(database.engine)
+    async with receiver(database, folder / "trust") as stand:
+        with _agent(folder, stand) as pid:
+            await asyncio.to_thread(_until, lambda: len(stand.collected.accepted) >= WARM_ROWS, "the agent delivers")
+            if binary is None:
+                return await asyncio.to_thread(_watch, pid, lambda: None, lambda: _values(stand)), None
+            with _exporter(binary) as (other, scrape):
+                await asyncio.to_thread(scrape)
+                seen = 0
 
+                def beat() -> None:
+                    nonlocal seen
+                    seen += scrape()
+
+                theirs_at_start = _cpu_seconds(other)
+                ours = await asyncio.to_thread(_watch, pid, beat, lambda: _values(stand))
+                theirs = Cost(seen / BEATS, _cpu_seconds(other) - theirs_at_start, *_holds(other))
+    database.close()
+    return ours, theirs
+
+
+def _watch(pid: int, beat: Callable[[], object], values: Callable[[], int]) -> Cost:
+    """Ours over BEATS beats, in which `beat` is called as often."""
+    if listening := _listening(pid):
+        raise RuntimeError(f"The agent listens on {listening} ports.")
+    before, had = _cpu_seconds(pid), values()
+    for _ in range(BEATS):
+        time.sleep(BEAT_SECONDS)
+        beat()
+    return Cost((values() - had) / BEATS, _cpu_seconds(pid) - before, *_holds(pid))
+
+
+def _values(stand: Receiver) -> int:
+    return sum(len(row.values) // DOUBLE_BYTES for one in stand.collected.accepted for row in one.rows)
+
+
+@contextmanager
+def _agent(folder: Path, stand: Receiver) -> Iterator[int]:
+    """The agent as `sigap-agent run`, with an identity and no configuration but its state directory."""
+    state = folder / "agent"
+    identity.save(state, stand.enrol())
+    environment = {**os.environ, "STATE_DIRECTORY": str(state), "MALLOC_ARENA_MAX": "2"}
+    with subprocess.Popen([sys.executable, "-m", "agent", "run"], env=environment) as process:
+        try:
+            yield process.pid
+        finally:
+            process.terminate()
+
+
+@contextmanager
+def _exporter(binary: str) -> Iterator[tuple[int, Callable[[], int]]]:
+    """node_exporter with its defaults, and how to scrape it: series seen."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
-    command = [binary, f"--web.listen-address={address}"]
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
     def scrape() -> int:
         with opener.open(f"http://{address}/metrics", timeout=DEADLINE_SECONDS) as answer:
             return sum(1 for line in answer.read().splitlines() if not line.startswith(b"#"))
 
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        deadline = time.monotonic() + DEADLINE_SECONDS
-        while True:
-            try:
-                scrape()
-                break
-            except OSError:
-                if process.poll() is not None or time.monotonic() > deadline:
-                    raise
-                time.sleep(0.05)
-        before, series = thread_seconds(process.pid), 0
-        for _ in range(BEATS):
-            time.sleep(BEAT_SECONDS)
-            series += scrape()
-        cost = Cost(series / BEATS, thread_seconds(process.pid) - before, uss_bytes(process.pid))
-        process.terminate()
-        return cost
+    def answers() -> bool:
+        try:
+            return scrape() > 0
+        except OSError:
+            return False
+
+    quiet = subprocess.DEVNULL
+    with subprocess.Popen([binary, f"--web.listen-address={address}"], stdout=quiet, stderr=quiet) as process:
+        try:
+            _until(answers, "node_exporter answers")
+            yield process.pid, scrape
+        finally:
+            process.terminate()
 
 
-def thread_seconds(pid: int) -> float:
+def _until(condition: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while not condition():
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"Waited {DEADLINE_SECONDS} s in vain until {what}.")
+        time.sleep(0.05)
+
+
+def _cpu_seconds(pid: int) -> float:
     """CPU seconds of all living threads of a process, to the nanosecond."""
     tasks = Path(f"/proc/{pid}/task").glob("*/schedstat")
     return sum(int(task.read_text(encoding="ascii").split()[0]) for task in tasks) / 1e9
 
 
-def uss_bytes(pid: int | str) -> int:
-    """Memory that would be free if the process ended."""
-    lines = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines()
-    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Private_"))
+def _holds(pid: int) -> tuple[int, int, int]:
+    """Unique and resident bytes, threads."""
+    sizes: dict[str, int] = {}
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines()[1:]:
+        name, size, _ = line.split()
+        sizes[name.rstrip(":")] = int(size) * KIBIBYTE
+    unique = sum(size for name, size in sizes.items() if name.startswith("Private_"))
+    return unique, sizes["Rss"], len(list(Path(f"/proc/{pid}/task").iterdir()))
 
 
-def sample() -> Cost:
-    """Run the sampler in this process; the first beat only warms up, as node_exporter's first scrape does."""
-    sources: list[Source] = []
-    intervals = {name: BEAT_SECONDS * entry.interval_seconds / 10 for name, entry in HOST_PROBES.items()}
-    beats: list[tuple[int, float]] = []  # series, CPU seconds so far
-
-    def keep(beat: Beat) -> None:
-        beats.append((len(beat.values), time.process_time()))
-        if sum(1 for series, _ in beats if series == max(beats)[0]) > BEATS:
-            made.stop()
-
-    scheduled = sampler.host(Host(sources=sources), intervals=intervals)
-    made = sampler.Sampler(scheduled, keep, rng=random.Random(1))
-    sources.append(made.samples)
-    made.run()
-    values = sum(series for series, _ in beats[1:])
-    return Cost(values / BEATS, beats[-1][1] - beats[0][1], uss_bytes("self"))
-
-
-if __name__ == "__main__":
-    print(json.dumps(sample()))
+def _listening(pid: int) -> int:
+    """Listening TCP sockets of a process."""
+    listens = {
+        fields[9]
+        for table in ("tcp", "tcp6")
+        if (path := Path(f"/proc/{pid}/net/{table}")).exists()
+        for fields in map(str.split, path.read_text(encoding="ascii").splitlines()[1:])
+        if fields[3] == LISTENING
+    }
+    targets = (os.readlink(entry) for entry in Path(f"/proc/{pid}/fd").iterdir())
+    return sum(target.removeprefix("socket:[").removesuffix("]") in listens for target in targets)
