@@ -1,0 +1,120 @@
+"""The newest rows of each host, and whoever looks at them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from collector.domain.errors import TooMuch
+from collector.domain.sample import Accepted, Row
+from collector.domain.series import Column, Kind, Layout
+from collector.flows import live as module
+from collector.flows.live import QUEUE_LENGTH, Live
+
+LAYOUT = Layout(
+    (
+        Column("node_cpu_seconds_total", (("cpu", "0"), ("mode", "idle")), Kind.COUNTER),
+        Column("node_memory_MemAvailable_bytes"),
+        Column("node_memory_MemTotal_bytes"),
+    ),
+    10_000,
+)
+LAYOUTS = {7: LAYOUT}
+START_MS = 1_700_000_040_000
+
+
+def feed(live: Live, *rows: tuple[int, float, float], host_id: int = 1, fresh: bool = True) -> None:
+    made = [Row(7, at, np.array([idle, left, 100.0], "<f8").tobytes()) for at, idle, left in rows]
+    live.absorb(None, [Accepted("a", host_id, 0, live=fresh, rows=made)])()  # type: ignore[arg-type]
+
+
+def test_vitals_are_those_of_the_newest_rows() -> None:
+    live = Live(LAYOUTS.get)
+    feed(live, (START_MS, 100.0, 50.0), (START_MS + 10_000, 107.5, 20.0))
+    vitals = live.vitals(1)
+    assert vitals is not None
+    assert vitals.wall_ms == START_MS + 10_000
+    assert vitals.cpu == pytest.approx(0.25)
+    assert vitals.memory == pytest.approx(0.8)
+    assert vitals.filesystem is None
+
+
+def test_a_host_that_was_never_heard_has_no_vitals() -> None:
+    assert Live(LAYOUTS.get).vitals(1) is None
+
+
+def test_a_beat_without_the_counters_does_not_hide_the_one_before() -> None:
+    live = Live(LAYOUTS.get)
+    feed(live, (START_MS, 100.0, 50.0), (START_MS + 10_000, 105.0, 50.0), (START_MS + 20_000, np.nan, 50.0))
+    vitals = live.vitals(1)
+    assert vitals is not None
+    assert vitals.cpu == pytest.approx(0.5)
+
+
+def test_backfill_and_late_rows_change_nothing() -> None:
+    live = Live(LAYOUTS.get)
+    feed(live, (START_MS, 100.0, 50.0), (START_MS + 10_000, 105.0, 50.0))
+    before = live.vitals(1)
+    feed(live, (START_MS + 20_000, 0.0, 1.0), fresh=False)
+    feed(live, (START_MS + 5000, 0.0, 1.0))
+    assert live.vitals(1) == before
+
+
+def test_the_history_has_one_point_a_minute_and_gaps_where_nothing_came() -> None:
+    live = Live(LAYOUTS.get)
+    for seconds in (*range(0, 120, 10), *range(240, 300, 10)):
+        feed(live, (START_MS + seconds * 1000, seconds * 0.8, 50.0))
+    assert live.cpu_history(1) == [None, pytest.approx(0.2), None, None, pytest.approx(0.2)]
+
+
+def test_a_seed_fills_only_an_empty_history() -> None:
+    live = Live(LAYOUTS.get)
+    live.seed(1, [0.1, 0.2])
+    live.seed(1, [0.9])
+    assert live.cpu_history(1) == [0.1, 0.2]
+
+
+async def test_subscribers_get_a_row_with_the_one_before_it() -> None:
+    live = Live(LAYOUTS.get)
+    with live.beats(1) as mine, live.beats(2) as other:
+        feed(live, (START_MS, 100.0, 50.0), (START_MS + 10_000, 105.0, 50.0))
+        first, second = await mine.next(1), await mine.next(1)
+        assert first is not None
+        assert first.before_ms == 0
+        assert second is not None
+        assert (second.before_ms, second.wall_ms) == (START_MS, START_MS + 10_000)
+        assert second.values[0] - second.before[0] == 5.0
+        with pytest.raises(TimeoutError):
+            await other.next(0.01)
+    assert live.subscribers == 0
+
+
+async def test_a_slow_reader_loses_the_oldest_and_nobody_waits() -> None:
+    live = Live(LAYOUTS.get)
+    with live.beats(1) as slow:
+        for number in range(QUEUE_LENGTH + 5):
+            feed(live, (START_MS + number * 10_000, 100.0, 50.0))
+        assert slow.lost == 5
+        beat = await slow.next(1)
+        assert beat is not None
+        assert beat.wall_ms == START_MS + 5 * 10_000
+
+
+async def test_the_word_of_a_change_reaches_every_page() -> None:
+    live = Live(LAYOUTS.get)
+    with live.changes() as one, live.changes() as two:
+        live.publish()
+        assert await one.next(1) is None
+        assert await two.next(1) is None
+
+
+def test_there_is_a_limit_to_open_pages() -> None:
+    live = Live(LAYOUTS.get)
+    open_pages = [live.changes() for _ in range(module.SUBSCRIBERS_MOST)]
+    for one in open_pages:
+        one.__enter__()
+    with pytest.raises(TooMuch), live.changes():
+        pass
+    for one in open_pages:
+        one.__exit__(None, None, None)
+    assert live.subscribers == 0
