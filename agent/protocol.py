@@ -87,11 +87,22 @@ class _Phase(Enum):
 class _View:
     """A lane as far as this stream is concerned."""
 
-    __slots__ = ("epoch", "fetching", "held_until_ms", "high", "inflight", "last", "last_digest", "live", "sent")
+    __slots__ = (
+        "acked",
+        "epoch",
+        "fetching",
+        "held_until_ms",
+        "high",
+        "inflight",
+        "last",
+        "last_digest",
+        "live",
+        "sent",
+    )
 
     def __init__(self, lane: Lane, sent: int) -> None:
         self.epoch, self.live, self.last, self.last_digest = lane.epoch, lane.live, lane.last_seq, lane.last_digest
-        self.sent = self.high = sent  # `high`: the highest number that this stream was given
+        self.acked = self.sent = self.high = sent  # `high`: the highest number that this stream was given
         self.inflight: deque[tuple[int, int]] = deque()  # (last number, bytes)
         self.fetching = False
         self.held_until_ms = 0
@@ -294,7 +305,7 @@ class Core:
         seq = min(event.seq, view.high)
         while view.inflight and view.inflight[0][0] <= seq:
             view.inflight.popleft()
-        view.sent = max(view.sent, seq)
+        view.acked, view.sent = max(view.acked, seq), max(view.sent, seq)
         effects: list[Effect] = [Acknowledge(event.epoch, seq)]
         if not view.live and seq >= view.last:
             del self._views[event.epoch]
@@ -305,7 +316,11 @@ class Core:
         self._heard_ms = now_ms
         view = self._views.get(event.epoch)
         if view is not None and (event.retry_after_ms or now_ms >= view.held_until_ms):
-            view.rewind(min(view.sent, event.expected_seq - 1))
+            # Where a rolled-back lane meets its own future, the collector expects more than we ever sent: then all that
+            # is not acknowledged goes again. Otherwise its number counts, also inside of what we believe to be a hole;
+            # the chain of digests proves at the next batch that what is skipped is the same on both sides.
+            wanted = event.expected_seq - 1
+            view.rewind(wanted if wanted < view.sent else view.acked)
             view.held_until_ms = now_ms + event.retry_after_ms
         return []
 

@@ -449,6 +449,8 @@ class Spool:
     def _transfer(self, fresh: OpenLane, item: Item, old: OpenLane) -> None:
         """Give one item of an old lane the next number of a fresh one."""
         if isinstance(item, Hole):
+            if item.reason is GapReason.RESYNC:
+                return  # Nothing was lost there: what had these numbers was moved before.
             last = fresh.last_seq + item.last_seq - item.seq + 1
             self._shelf.dig(
                 fresh.number, item._replace(epoch=fresh.epoch, seq=fresh.last_seq + 1, last_seq=last), lent=0

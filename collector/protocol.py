@@ -323,8 +323,7 @@ class Draft:
             return self._close(gap.epoch, gap.to_seq, lane, why="a gap over stored batches")
         if gap.from_seq != lane.acked_seq + 1:
             return self._out_of_order(gap.epoch, lane)
-        if lane.ended:
-            return self._close(gap.epoch, gap.to_seq, lane, why="this epoch has ended")
+        # Taken after the epoch's end too: to know of a loss is always better, and nothing can be overwritten by one.
         latest = now_ms + AHEAD_MS
         kept = gap._replace(from_ms=min(gap.from_ms, latest), to_ms=min(max(gap.from_ms, gap.to_ms), latest))
         return [RecordGap(kept), *self._advance(gap.epoch, lane, gap.to_seq, gap.last_digest)]
