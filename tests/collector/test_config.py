@@ -35,7 +35,7 @@ def test_the_environment_is_held_to_the_same_rules_and_wins_over_the_file(tmp_pa
     file = tmp_path / "sigap.toml"
     file.write_text("[web]\naddress = '127.0.0.1:1'\n")
     assert config.load(file, {"SIGAP_WEB__ADDRESS": "127.0.0.1:2"}).web.address == "127.0.0.1:2"
-    with pytest.raises(InvalidInput, match="web.adress is no setting"):
+    with pytest.raises(InvalidInput, match="adress is no setting"):
         config.load(file, {"SIGAP_WEB__ADRESS": "127.0.0.1:2"})
 
 
