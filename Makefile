@@ -22,7 +22,7 @@ $(STAMP): pyproject.toml requirements.lock hatch_build.py web/package.json web/p
 	touch $@
 
 run: $(STAMP)  ## Collector, an agent on this host, the database and the web UI: everything, here
-	$(BIN)/sigap up
+	$(BIN)/sigap up --data var
 
 test: $(STAMP) counterparts  ## Everything that proves the product, on SQLite and on PostgreSQL
 	$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
@@ -53,7 +53,7 @@ bench: $(STAMP) counterparts  ## What it costs, beside node_exporter, VictoriaMe
 	$(BIN)/python -m tests.bench
 
 chaos: $(STAMP)  ## Kill, cut and fill: the long versions of the fault tests
-	$(BIN)/python -m pytest tests/chaos --timeout=3600 $(ARGS)
+	SIGAP_CHAOS=$${SIGAP_CHAOS:-long} $(BIN)/python -m pytest tests/chaos --timeout=3600 $(ARGS)
 
 soak: $(STAMP)  ## An hour of load, watching memory and descriptors
 	$(BIN)/python -m tests.bench soak
