@@ -147,7 +147,7 @@ async def _bring_in(
         local = [check for check in LOCAL_CHECKS if check.host == machine.name]
         host = SimulatedHost(machine, stream, story, local, watches[machine.name])
         await host.introduce(collector.clock())
-        await stream.drain()
+        await stream.drain(stream.live)
         return host
 
     return list(await asyncio.gather(*map(one, machines)))
@@ -164,9 +164,17 @@ async def _deliver(fleet: Sequence[SimulatedHost], until_ms: int, progress: Prog
 
     async with asyncio.TaskGroup() as group:
         for host in fleet:
-            group.create_task(host.history(until_ms, note))
+            group.create_task(host.tell_rows(until_ms, note))
+        group.create_task(_tell_results(fleet, until_ms, note))
     progress(beats, beats)
     return done
+
+
+async def _tell_results(fleet: Sequence[SimulatedHost], until_ms: int, note: Callable[[int], None]) -> None:
+    """All hosts together, from one turn of the story to the next: so the record shows each as it came about."""
+    for turn_ms in fleet[0].story.turns(until_ms) if fleet else ():
+        for count in await asyncio.gather(*(host.tell_results(turn_ms) for host in fleet)):
+            note(count)
 
 
 async def _go_on(clock: Callable[[], int], host: SimulatedHost, beat: Beat) -> None:

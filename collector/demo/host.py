@@ -55,22 +55,25 @@ class SimulatedHost:
         documents = documents_of(self.machine, self.local_checks, now_ms)
         await self.stream.send(self.stream.live, Content(pb.Payload(documents=documents), now_ms))
 
-    async def history(self, until_ms: int, progress: Callable[[int], None]) -> None:
-        """Deliver everything from the start to `until_ms`, a day at a time; tells how many results and rows went."""
-        for span in _days(Span(self._told_ms, until_ms), until_ms - FINE_MS):
+    async def tell_rows(self, until_ms: int, progress: Callable[[int], None]) -> None:
+        """Deliver the rows from the start to `until_ms`, a day at a time; tells how many went."""
+        for span in _days(Span(self.story.start_ms, until_ms), until_ms - FINE_MS):
             beat_ms = HISTORY_BEAT_MS if span.until_ms <= until_ms - FINE_MS else FINE_BEAT_MS
             layout_id = await self.stream.declare(self._simulation.layout(beat_ms))
-            found = self._results(span, HISTORY_BEAT_MS)
-            if found:
-                await self.stream.send(self.stream.live, _content(pb.Payload(results=found)))
-            rows = 0
             for content in self._batches(layout_id, span, beat_ms):
                 await self.stream.send(self.stream.history, content)
-                rows += len(content.payload.rows)
-            progress(rows + len(found))
-        self._told_ms = until_ms
-        await self.stream.drain()
+                progress(len(content.payload.rows))
+        await self.stream.drain(self.stream.history)
         await self.stream.end(self.stream.history)
+
+    async def tell_results(self, until_ms: int) -> int:
+        """Deliver what the checks found since the call before, up to `until_ms`; returns how many results went."""
+        span, self._told_ms = Span(self._told_ms, until_ms), until_ms
+        found = [one for watch in self.watches for one in results(watch, self.story, span, interval_ms=HISTORY_BEAT_MS)]
+        if found:
+            await self.stream.send(self.stream.live, _content(pb.Payload(results=found)))
+            await self.stream.drain(self.stream.live)
+        return len(found)
 
     async def beat(self, now_ms: int) -> None:
         """Deliver what was measured since the call before."""
@@ -87,9 +90,6 @@ class SimulatedHost:
             payload.documents.append(processes_of(self.machine, now_ms))
         self._told_ms = now_ms
         await self.stream.send(self.stream.live, Content(payload, now_ms))
-
-    def _results(self, span: Span, interval_ms: int) -> list[pb.CheckResult]:
-        return [one for watch in self.watches for one in results(watch, self.story, span, interval_ms=interval_ms)]
 
     def _batches(self, layout_id: int, span: Span, beat_ms: int) -> Iterator[Content]:
         phase = zlib.crc32(self.machine.name.encode()) % LIVE_BEAT_MS

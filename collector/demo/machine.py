@@ -28,6 +28,7 @@ WESTERN_TIME_SECONDS = 7 * HOUR_SECONDS
 GIB = 1024.0**3
 MIB = 1024.0**2
 WEEKEND = 0.45
+LOAD_MINUTES = (1, 5, 15)
 LEAKED = 0.42
 """Share of the memory that is lost by the time a leaking program is restarted."""
 CPU_SHARES = {"user": 0.66, "nice": 0.01, "system": 0.2, "irq": 0.0, "softirq": 0.03, "steal": 0.02}
@@ -92,6 +93,7 @@ class Simulation:
     stress: Sequence[Stress] = ()
     boots_ms: Sequence[int] = ()  # restarts, in order; counters begin anew
     _counts: list[float] = field(default_factory=list)
+    _loads: dict[int, float] = field(default_factory=dict)
     _last_ms: int = 0
     _rng: np.random.Generator = field(init=False)
     _boot_ms: int = field(init=False)
@@ -173,7 +175,16 @@ class Simulation:
             rates["idle"] = 1.0 - waiting - sum(rates[mode] for mode in CPU_SHARES)
             parts += [np.round(count(rates[mode]), 2) for mode in MODES]
         load = moment.busy * self.machine.cpus * 1.1
-        return [*parts, np.round(load, 2), np.round(0.95 * load + 0.02, 2), np.round(0.9 * load + 0.03, 2)]
+        return [*parts, *(np.round(self._averaged(load, moment, minutes), 2) for minutes in LOAD_MINUTES)]
+
+    def _averaged(self, target: Numbers, moment: _Moment, minutes: int) -> Numbers:
+        """As the kernel does it: each value decays towards the next."""
+        value, found = self._loads.get(minutes, float(target[0])), []
+        for now, kept in zip(target.tolist(), np.exp(-moment.elapsed / (60.0 * minutes)).tolist(), strict=True):
+            value = kept * value + (1 - kept) * now
+            found.append(value)
+        self._loads[minutes] = value
+        return np.array(found)
 
     def _memory(self, moment: _Moment) -> list[Numbers]:
         total = np.full(moment.seconds.size, self.machine.memory_gib * GIB)
@@ -202,7 +213,8 @@ class Simulation:
             counted.append(np.floor(count(scale * moment.disk)))
         for scale in (0.35, 0.5, 0.8):
             counted.append(np.round(count(scale * moment.disk), 3))
-        bytes_rate = self.machine.network_mib * MIB * (0.04 + moment.demand)
+        noise = self._rng.gamma(8.0, 1 / 8, moment.seconds.size)
+        bytes_rate = self.machine.network_mib * MIB * (0.04 + moment.demand) * noise
         for scale in (1.0, 2.3, 1 / 900, 1 / 600):
             counted.append(np.floor(count(scale * bytes_rate)))
         nothing = np.zeros(moment.seconds.size)

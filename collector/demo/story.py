@@ -23,6 +23,16 @@ At = Callable[[int, str, float], Span]
 """(days ago, local time of day, seconds it lasts) → when."""
 
 
+TO_COME = 160
+"""Small incidents while somebody looks: enough for a day."""
+TROUBLE = (
+    ("loyalty.page", "https://pilot.nusantara.example/poin answered 503"),
+    ("pos.surabaya", "no route to the host"),
+    ("cache.redis", "the connection was refused"),
+    ("shop.page", "https://toko.nusantara.example/ answered 502"),
+)
+
+
 class Incident(NamedTuple):
     """Some checks were not up for a while."""
 
@@ -51,6 +61,12 @@ class Story:
     def incidents_of(self, check: str) -> list[Incident]:
         """What happened to a check, in order of time."""
         return sorted((one for one in self.incidents if check in one.checks), key=lambda one: one.span)
+
+    def turns(self, until_ms: int) -> list[int]:
+        """Just after each change of a state, and at least once a day; the last one is `until_ms`."""
+        changes = {at + 1 for one in self.incidents for at in one.span}
+        days = set(range(self.start_ms + DAY_MS, until_ms, DAY_MS))
+        return sorted(at for at in {*changes, *days, until_ms} if self.start_ms < at <= until_ms)
 
     def silences_of(self, host: str) -> list[Span]:
         """When a host was silent."""
@@ -125,7 +141,7 @@ def _present(now_ms: int) -> Iterable[Incident]:
     yield Incident(("intranet.page",), intranet, State.DOWN, "http://intranet.nusantara.example/ answered 500")
     warehouse = Span(now_ms - 126 * MINUTE_MS, now_ms + 40 * MINUTE_MS)
     yield Incident(("warehouse.page",), warehouse, State.DEGRADED, "it took 3.1 s, more than 2 s")
-    for number in range(1, 60):
-        span = Span(now_ms + number * 23 * MINUTE_MS, now_ms + number * 23 * MINUTE_MS + 150_000)
-        check, reason = (("pos.surabaya", "no route to the host"), ("shop.page", "the answer was 502"))[number % 2]
-        yield Incident((check,), span, State.DOWN, reason)
+    for number in range(TO_COME):
+        since_ms = now_ms + (2 + number * 9) * MINUTE_MS
+        check, reason = TROUBLE[number % len(TROUBLE)]
+        yield Incident((check,), Span(since_ms, since_ms + 95_000), State.DOWN, reason)

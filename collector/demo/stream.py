@@ -177,10 +177,10 @@ class Stream:
         lane.waiting[lane.seq] = frame
         await self._write(frame)
 
-    async def drain(self) -> None:
-        """Wait until everything is acknowledged."""
+    async def drain(self, lane: Lane) -> None:
+        """Wait until everything in a lane is acknowledged."""
         async with self._progress:
-            await self._progress.wait_for(lambda: self._failure or not (self.live.waiting or self.history.waiting))
+            await self._progress.wait_for(lambda: self._failure is not None or not lane.waiting)
         self._check()
 
     async def end(self, lane: Lane) -> None:
