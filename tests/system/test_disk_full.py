@@ -34,14 +34,21 @@ COLLECTOR_MEBIBYTES, AGENT_MEBIBYTES = 24, 2
 def test_a_full_disk_stops_acknowledgements_and_nothing_else(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    told = fill_the_collectors(tmp_path, rounds=ROUNDS)
+    with capsys.disabled():
+        print(f"\n{told}")
+
+
+def fill_the_collectors(folder: Path, *, rounds: int) -> str:
+    """Fill the collector's disk again and again under load; returns what there is to tell."""
     slowest = 0.0
     with (
-        small_disk(tmp_path / "disk", mebibytes=COLLECTOR_MEBIBYTES) as disk,
-        Stand(tmp_path, agents=3, seed=SEED, data=disk.folder / "data") as stand,
+        small_disk(folder / "disk", mebibytes=COLLECTOR_MEBIBYTES) as disk,
+        Stand(folder, agents=3, seed=SEED, data=disk.folder / "data") as stand,
     ):
         stand.enrol()
         database, log = stand.collector.plan.database, stand.collector.plan.log
-        for number in range(ROUNDS):
+        for number in range(rounds):
             before = _times(log, FAILED)
             disk.fill()
             until(partial(_says, log, FAILED, before + 1), "the collector says that it cannot store")
@@ -64,14 +71,13 @@ def test_a_full_disk_stops_acknowledgements_and_nothing_else(
                 seconds=RECOVERY_SECONDS,
             )
             slowest = max(slowest, time.monotonic() - freed)
-        assert _times(log, FAILED) <= (ROUNDS + 1) * SAID_AT_MOST, "said on transition, not for each batch"
+        assert _times(log, FAILED) <= (rounds + 1) * SAID_AT_MOST, "said on transition, not for each batch"
         for life in stand.agents:
             life.stop()
         stand.collector.stop()
         found = audit(database, [life.plan for life in stand.agents])
     assert found.stored == found.assigned == found.acked, "every row is there"
-    with capsys.disabled():
-        print(f"\nR7 PASS collector fills={ROUNDS} {found} recovery_seconds={slowest:.1f}")
+    return f"R7 PASS collector fills={rounds} {found} recovery_seconds={slowest:.1f}"
 
 
 @pytest.mark.system
@@ -84,7 +90,7 @@ def test_what_finds_no_room_in_an_agents_spool_is_declared_lost(
         Stand(tmp_path, agents=2, seed=SEED) as stand,
     ):
         (life, other) = stand.agents
-        life.plan = replace(life.plan, spool=disk.folder / "spool.db")
+        life.plan = replace(life.plan, spool=disk.folder / "spool.db", may_lose=frozenset({"spool_full"}))
         stand.enrol()
         log = life.plan.folder / "agent.log"
         for number in range(ROUNDS):

@@ -41,6 +41,7 @@ class Plan:
     beat_seconds: float = 0.03
     keep_ms: int = 7 * 24 * 3600 * 1000  # an agent with less declares what it lost while the collector was away
     limit_bytes: int = 64 * 1024 * 1024
+    may_lose: frozenset[str] = frozenset()  # reasons that it may give for a declared loss
     huge_one_in: int = 0  # every so many beats one is too large for any frame
     token: str = ""
     spool: Path | None = None  # elsewhere than in the folder

@@ -13,19 +13,36 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from sqlalchemy import select
 
+from agent import identity
 from agent.shelf import SEQ_BITS, SEQ_MASK
 from collector.domain.series import Matcher
 from collector.store import schema
 from collector.store.database import Connection, Database
 from collector.store.series import SeriesStore, journal
 from tests.system.killing import ledger, source
-from tests.system.killing.agent import Plan
 
 FOREVER_MS = 1 << 62
+
+
+class Plan(Protocol):
+    """What must be known of an agent."""
+
+    @property
+    def number(self) -> int: ...
+    @property
+    def seed(self) -> int: ...
+    @property
+    def folder(self) -> Path: ...  # with `state`, its identity
+    @property
+    def spool_path(self) -> Path: ...
+    @property
+    def notes_path(self) -> Path: ...
+    @property
+    def may_lose(self) -> frozenset[str]: ...  # reasons that a declared loss may have
 
 
 @dataclass(slots=True)
@@ -85,8 +102,6 @@ def _check_file(path: Path) -> None:
 
 
 def _agent_id(plan: Plan) -> str:
-    from agent import identity
-
     found = identity.load(plan.folder / "state")
     assert found is not None
     return found.agent_id
@@ -124,6 +139,7 @@ class _Known:
 
     cursors: Mapping[bytes, int]
     gaps: Mapping[bytes, list[int]]
+    reasons: frozenset[str]
 
 
 def _known_of(agent_id: str) -> Callable[[Connection], _Known]:
@@ -132,9 +148,11 @@ def _known_of(agent_id: str) -> Callable[[Connection], _Known]:
             return list(connection.execute(select(table).where(table.c.agent_id == agent_id)))
 
         gaps: dict[bytes, list[int]] = {}
-        for gap in rows(schema.gap):
+        declared = rows(schema.gap)
+        for gap in declared:
             gaps.setdefault(bytes(gap.epoch), []).extend(range(gap.from_seq, gap.to_seq + 1))
-        return _Known({bytes(lane.epoch): lane.acked_seq for lane in rows(schema.lane)}, gaps)
+        cursors = {bytes(lane.epoch): lane.acked_seq for lane in rows(schema.lane)}
+        return _Known(cursors, gaps, frozenset(gap.reason for gap in declared))
 
     return read
 
@@ -143,6 +161,7 @@ def _judge(known: _Known, plan: Plan, stored: set[int], found: Findings) -> None
     lanes = ledger.read(plan.notes_path)
     spooled = _spooled(plan.spool_path)
     unexplained = set(stored)
+    assert known.reasons <= plan.may_lose, f"agent {plan.number} lost something: {set(known.reasons)}"
     assert known.cursors.keys() <= lanes.keys(), "the collector knows epochs that no agent had"
     for epoch, lane in lanes.items():
         cursor, gaps = known.cursors.get(epoch, 0), known.gaps.get(epoch, [])
