@@ -13,7 +13,7 @@ from contextlib import suppress
 
 from agent.call import Call, Status
 
-READ_BYTES = 1 << 16
+READ_BYTES = 1 << 14  # one TLS record
 ALPN = "h2"
 
 
@@ -118,11 +118,13 @@ class Connection:
         """The messages that have come since."""
         messages: list[bytes] = []
         try:
-            while self._call.status is None:
+            more = True
+            while more and self._call.status is None:
                 if not (data := self._socket.recv(READ_BYTES)):
                     raise ConnectionLost("the other side hung up", distrusted=not self._heard)
                 self._heard = True
                 messages += self._call.hear(data)
+                more = self._socket.pending() > 0  # what the kernel still has will wake us again
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
             pass
         except OSError as error:

@@ -8,6 +8,7 @@ import pytest
 from h2 import events
 from h2.config import H2Configuration
 from h2.connection import H2Connection
+from h2.settings import SettingCodes
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -30,6 +31,7 @@ class Server:
         self.ended = False
         self.opens_window = True
         self.heard: list[bytes] = []
+        self.pongs: list[bytes] = []
 
     def exchange(self, *, step: int = 1 << 20) -> None:
         """Carry bytes in both directions, `step` at a time, until nobody has anything left."""
@@ -49,6 +51,8 @@ class Server:
             self.body += event.data
             if self.opens_window:
                 self.http.acknowledge_received_data(event.flow_controlled_length, 1)
+        elif isinstance(event, events.PingAckReceived):
+            self.pongs.append(event.ping_data)
         elif isinstance(event, events.StreamEnded):
             self.ended = True
 
@@ -138,12 +142,12 @@ def test_words_of_a_status_cannot_steer_a_terminal(server: Server) -> None:
         (lambda s: s.http.send_headers(1, [(":status", "503")]), calls.UNAVAILABLE, "HTTP status 503"),
         (lambda s: s.http.send_headers(1, [(":status", "200")], end_stream=True), calls.UNKNOWN, "without a status"),
         (lambda s: s.http.reset_stream(1, 7), calls.UNAVAILABLE, "reset, code 7"),
-        (lambda s: s.http.close_connection(0, b"bye\x07"), calls.UNAVAILABLE, "closed bye"),
+        (lambda s: s.http.close_connection(11, b"bye\x07"), calls.UNAVAILABLE, "closed, code 11 bye"),
         (lambda s: s.greet(**{"grpc-status": "many"}), calls.UNKNOWN, ""),
-        (lambda s: (s.greet(), s.http.send_data(1, framed(b"x", compressed=1))), calls.UNAVAILABLE, "compressed"),
+        (lambda s: (s.greet(), s.http.send_data(1, framed(b"x", compressed=1))), calls.INTERNAL, "compressed"),
         (
             lambda s: (s.greet(), s.http.send_data(1, struct.pack(">BI", 0, LIMIT + 1))),
-            calls.UNAVAILABLE,
+            calls.INTERNAL,
             f"{LIMIT + 1} bytes is too long",
         ),
     ],
@@ -160,10 +164,85 @@ def test_every_other_end_has_a_code_and_words(server: Server, answer: object, co
     assert server.call.hear(b"anything") == []
 
 
-def test_what_breaks_the_rules_of_http2_ends_the_call(server: Server) -> None:
-    server.call.hear(b"\0\0\1\0\0\0\0\0\0x")  # data that belongs to no stream
+def frame(kind: int, content: bytes, *, flags: int = 0, stream: int = 1) -> bytes:
+    return struct.pack(">BHBBL", 0, len(content), kind, flags, stream) + content
+
+
+@pytest.mark.parametrize(
+    "nonsense",
+    [
+        b"HTTP/1.1 400 Bad Request\r\n\r\n",
+        frame(0, b"x", stream=0),
+        frame(0, b"x", stream=3),
+        frame(0, b"", flags=0x8),
+        frame(0, b"\5abc", flags=0x8),
+        frame(1, b"\xff" * 9, flags=0x4),
+        frame(1, b"") + frame(6, bytes(8)),
+        frame(9, b""),
+        frame(1, b"") + frame(9, bytes(16_000)) * 5,
+        frame(3, b""),
+        frame(4, b"\0\4\xff\xff\xff\xff", stream=0),
+        frame(4, b"\0\5\0\0\0\1", stream=0),
+        frame(4, b"\0", stream=0),
+        frame(5, b"\0\0\0\2"),
+        frame(7, b"", stream=0),
+        frame(8, b"", stream=0),
+    ],
+    ids=repr,
+)
+def test_what_breaks_the_rules_ends_the_call(server: Server, nonsense: bytes) -> None:
+    assert server.call.hear(nonsense) == []
     assert server.call.status is not None
     assert server.call.status.name == "INTERNAL"
+
+
+@given(st.binary(max_size=200), st.integers(0, 10), st.integers(0, 255), st.integers(0, 3))
+def test_no_frame_makes_a_call_fall_over(content: bytes, kind: int, flags: int, stream: int) -> None:
+    call = Call(METHOD, authority="a:1", message_bytes_max=LIMIT)
+    call.hear(frame(kind, content, flags=flags, stream=stream))
+    call.hear(content)
+    assert call.outgoing()
+
+
+def test_padding_priorities_and_what_is_unknown_are_passed_over(server: Server) -> None:
+    server.heard += server.call.hear(frame(0xFA, b"?") + frame(2, bytes(5)))
+    server.heard += server.call.hear(frame(1, b"\2\0\0\0\0\0\x88..", flags=0x4 | 0x8 | 0x20))
+    server.heard += server.call.hear(frame(0, b"\3" + framed(b"one") + bytes(3), flags=0x8))
+    assert (server.heard, server.call.status) == ([b"one"], None)
+
+
+def test_headers_may_come_in_pieces_and_after_an_interim_answer(server: Server) -> None:
+    server.http.send_headers(1, [(":status", "103")])
+    server.greet(**{f"x-{i}": "y" * 4_000 for i in range(10)})
+    server.say(b"one")
+    server.end(calls.OK)
+    server.exchange(step=777)
+    assert (server.heard, server.call.status) == ([b"one"], calls.Status(calls.OK, ""))
+
+
+def test_a_server_that_takes_no_new_calls_finishes_this_one(server: Server) -> None:
+    server.greet()
+    server.exchange()
+    server.heard += server.call.hear(frame(7, struct.pack(">LL", 2**31 - 1, 0), stream=0) + frame(0, framed(b"one")))
+    assert (server.heard, server.call.status) == ([b"one"], None)
+
+
+def test_a_window_made_smaller_is_kept_to(server: Server) -> None:
+    server.opens_window = False
+    server.http.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: 10})
+    server.exchange()
+    server.call.say(bytes(100))
+    server.exchange()
+    assert len(server.body) == 10
+    server.http.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: 1_000, SettingCodes.MAX_FRAME_SIZE: 20_000})
+    server.exchange()
+    assert server.body == framed(bytes(100))
+
+
+def test_a_ping_is_answered(server: Server) -> None:
+    server.http.ping(b"12345678")
+    server.exchange()
+    assert server.pongs == [b"12345678"]
 
 
 def test_a_call_that_is_given_up_tells_the_other_side(server: Server) -> None:
