@@ -98,7 +98,7 @@ def test_records_are_found_by_id_key_and_class(filled: Database) -> None:
     for missing in (lambda c: store.get(c, "host", 10_000), lambda c: store.by_key(c, "host", "nope")):
         with pytest.raises(NotFound):
             filled.read_now(missing)
-    with pytest.raises(NotFound, match="no register .ship."):
+    with pytest.raises(NotFound, match=r"no register .ship."):
         filled.read_now(lambda c: store.by_key(c, "ship", "x"))
 
 
