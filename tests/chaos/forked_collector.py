@@ -1,4 +1,4 @@
-"""The receiving half of a collector as a process on a Unix socket: real ledger, ingest and SQLite, no gRPC and no web.
+"""The receiving half of a collector as a process on a Unix socket: real ledger, ingest and store, no gRPC and no web.
 
 What gRPC would have verified, the certificate, is the first thing a connection sends. Starts in some hundredths of a
 second, so that it can be killed a thousand times.
@@ -35,7 +35,7 @@ SLOWEST_COMMIT_SECONDS = 0.006
 class Plan:
     """One collector; the same for each of its lives."""
 
-    database: Path
+    database: str
     socket: Path
     log: Path
     flush_seconds: float
@@ -79,7 +79,7 @@ def _now_ms() -> int:
 
 
 async def _serve(plan: Plan) -> None:
-    database, rng = Database(f"sqlite:///{plan.database}"), random.Random(os.getpid())
+    database, rng = Database(plan.database), random.Random(os.getpid())
     event.listen(database.engine, "commit", lambda _: time.sleep(rng.uniform(0, SLOWEST_COMMIT_SECONDS)))
     series = SeriesStore(database, clock=_now_ms)
     series.open()

@@ -15,6 +15,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from sqlalchemy import make_url
 
 from agent import identity
 from agent.identity import Identity
@@ -45,16 +46,20 @@ def folder(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.mark.system
 @pytest.mark.timeout(3600)
-def test_nothing_acknowledged_is_lost_at_any_moment_of_a_kill(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_nothing_acknowledged_is_lost_at_any_moment_of_a_kill(
+    folder: Path, database_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     kills, began, rng = times(300, long=10_000), time.monotonic(), random.Random(SEED)
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tests.chaos.forked_agent", "tests.chaos.forked_collector"])
-    database, socket = folder / "sigap.db", folder / "socket"
+    dialect = make_url(database_url).get_backend_name()
+    database = folder / "sigap.db" if dialect == "sqlite" else database_url
+    url, socket = f"sqlite:///{database}" if dialect == "sqlite" else database_url, folder / "socket"
     plans = [forked_agent.Plan(number, folder / f"agent-{number}", SEED, socket) for number in range(AGENTS)]
     plans[1] = replace(plans[1], keep_ms=KEEP_MS, may_lose=frozenset({"too_old"}))
-    _enrol(database, folder / "trust", plans)
+    _enrol(url, folder / "trust", plans)
     lives = [
-        Life(forked_collector.main, forked_collector.Plan(database, socket, folder / "log", flush_seconds=0.05)),
+        Life(forked_collector.main, forked_collector.Plan(url, socket, folder / "log", flush_seconds=0.05)),
         *(Life(forked_agent.main, plan) for plan in plans),
     ]
     total = 0
@@ -73,7 +78,7 @@ def test_nothing_acknowledged_is_lost_at_any_moment_of_a_kill(folder: Path, caps
     assert found.acked > kills, f"hardly anything was delivered between the kills: {found}"
     with capsys.disabled():
         took = time.monotonic() - began
-        print(f"\nR1 PASS kills={total} collector={lives[0].kills} {found} seconds={took:.0f} seed={SEED}")
+        print(f"\nR1 PASS {dialect} kills={total} collector={lives[0].kills} {found} seconds={took:.0f} seed={SEED}")
 
 
 def _storm(lives: list[Life], rng: random.Random, kills: int) -> None:
@@ -104,9 +109,9 @@ def _settle(lives: list[Life]) -> None:
     collector.abandon()
 
 
-def _enrol(database: Path, trust: Path, plans: list[forked_agent.Plan]) -> None:
+def _enrol(url: str, trust: Path, plans: list[forked_agent.Plan]) -> None:
     """Tables, and for every agent a certificate that is on the list."""
-    db = Database(f"sqlite:///{database}")
+    db = Database(url)
     schema.METADATA.create_all(db.engine)
     authority = Authority(trust, clock=lambda: time.time_ns() // 1_000_000)
     for plan in plans:

@@ -65,15 +65,17 @@ class Findings:
         )
 
 
-def audit(database: Path, plans: Sequence[Plan], *, quarantined: int = 0) -> Findings:
-    """Compare; nobody may be writing.
+def audit(database: Path | str, plans: Sequence[Plan], *, quarantined: int = 0) -> Findings:
+    """Compare; nobody may be writing. `database` is a file of SQLite or the address of any.
 
     Raises:
         AssertionError: Something is not as it must be.
     """
-    _check_file(database)
+    if isinstance(database, Path):
+        _check_file(database)
+        database = f"sqlite:///{database}"
     found = Findings()
-    db = Database(f"sqlite:///{database}")
+    db = Database(database)
     try:
         series = SeriesStore(db, clock=lambda: 0)
         series.open()
