@@ -15,7 +15,7 @@ from typing import NamedTuple, Protocol
 from collector.config import Settings
 from collector.demo import organisation
 from collector.demo.fleet import LOCAL_CHECKS, MACHINES
-from collector.demo.host import HISTORY_BEAT_MS, LIVE_BEAT_MS, SimulatedHost
+from collector.demo.host import LIVE_BEAT_MS, SimulatedHost, amount
 from collector.demo.identity import enrol
 from collector.demo.machine import Machine
 from collector.demo.story import DAY_MS, Story, tell
@@ -154,7 +154,7 @@ async def _bring_in(
 
 
 async def _deliver(fleet: Sequence[SimulatedHost], until_ms: int, progress: Progress) -> int:
-    beats = sum((until_ms - host.story.start_ms) // HISTORY_BEAT_MS * (1 + len(host.watches)) for host in fleet)
+    beats = sum(amount(host, until_ms) for host in fleet)
     done = 0
 
     def note(count: int) -> None:

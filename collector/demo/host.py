@@ -18,9 +18,10 @@ from collector.demo.stream import Content, Stream
 from collector.domain.interval import Span
 from protos.telemetry.v1 import telemetry_pb2 as pb
 
-HISTORY_BEAT_MS = 5 * MINUTE_MS
-FINE_BEAT_MS, FINE_MS = 30_000, 3 * HOUR_MS
-"""The newest hours have more rows, as that is where people look first."""
+BEATS = ((8 * DAY_MS, 10 * MINUTE_MS), (3 * HOUR_MS, 5 * MINUTE_MS), (0, 30_000))
+"""(from this age on, time between two rows): the newest hours have most, as that is where people look first."""
+LOOK_MS = 5 * MINUTE_MS
+"""Least time between two results of a check in history."""
 LIVE_BEAT_MS = 10_000
 SERIES_A_BATCH = 2000
 """What one batch may hold, counted over its rows."""
@@ -57,8 +58,8 @@ class SimulatedHost:
 
     async def tell_rows(self, until_ms: int, progress: Callable[[int], None]) -> None:
         """Deliver the rows from the start to `until_ms`, a day at a time; tells how many went."""
-        for span in _days(Span(self.story.start_ms, until_ms), until_ms - FINE_MS):
-            beat_ms = HISTORY_BEAT_MS if span.until_ms <= until_ms - FINE_MS else FINE_BEAT_MS
+        for span in _days(Span(self.story.start_ms, until_ms)):
+            beat_ms = beat_of(until_ms - span.until_ms)
             layout_id = await self.stream.declare(self._simulation.layout(beat_ms))
             for content in self._batches(layout_id, span, beat_ms):
                 await self.stream.send(self.stream.history, content)
@@ -69,7 +70,8 @@ class SimulatedHost:
     async def tell_results(self, until_ms: int) -> int:
         """Deliver what the checks found since the call before, up to `until_ms`; returns how many results went."""
         span, self._told_ms = Span(self._told_ms, until_ms), until_ms
-        found = [one for watch in self.watches for one in results(watch, self.story, span, interval_ms=HISTORY_BEAT_MS)]
+        interval_ms = max(LOOK_MS, beat_of(self.story.now_ms - until_ms))
+        found = [one for watch in self.watches for one in results(watch, self.story, span, interval_ms=interval_ms)]
         if found:
             await self.stream.send(self.stream.live, _content(pb.Payload(results=found)))
             await self.stream.drain(self.stream.live)
@@ -109,13 +111,24 @@ class SimulatedHost:
         ]
 
 
-def _days(span: Span, cut_ms: int) -> Iterator[Span]:
-    """`span` in parts of a day, the last ones parted at `cut_ms`."""
-    since_ms = span.since_ms
-    while since_ms < span.until_ms:
-        until_ms = min(since_ms + DAY_MS, span.until_ms if since_ms >= cut_ms else cut_ms)
-        yield Span(since_ms, until_ms)
-        since_ms = until_ms
+def beat_of(age_ms: int) -> int:
+    """Milliseconds between two rows that are `age_ms` old."""
+    return next(beat_ms for from_ms, beat_ms in BEATS if age_ms >= from_ms)
+
+
+def amount(host: SimulatedHost, until_ms: int) -> int:
+    """About how many rows and results a host has to tell."""
+    parts = [
+        (span.milliseconds, beat_of(until_ms - span.until_ms)) for span in _days(Span(host.story.start_ms, until_ms))
+    ]
+    return sum(length // beat + len(host.watches) * length // max(beat, LOOK_MS) for length, beat in parts)
+
+
+def _days(span: Span) -> Iterator[Span]:
+    """`span` in parts of at most a day, each of one beat."""
+    cuts = {span.until_ms - from_ms for from_ms, _ in BEATS} | set(range(span.since_ms, span.until_ms, DAY_MS))
+    inside = sorted(at for at in cuts if span.since_ms <= at <= span.until_ms)
+    yield from map(Span, inside, inside[1:])
 
 
 def _content(payload: pb.Payload) -> Content:

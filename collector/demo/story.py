@@ -54,6 +54,7 @@ class Story:
     """A month that never was."""
 
     start_ms: int
+    now_ms: int
     incidents: Sequence[Incident] = field(default_factory=tuple)
     silences: Sequence[Silence] = field(default_factory=tuple)
     stresses: Sequence[tuple[str, Stress]] = field(default_factory=tuple)
@@ -90,6 +91,7 @@ def tell(start_ms: int, now_ms: int) -> Story:
     slow = at(16, "13:31:12.400", 3 * 3600 + 840)
     return Story(
         start_ms,
+        now_ms,
         (*_past(at), *_flapping(at), *_present(now_ms), Incident(*_slow_afternoon(slow))),
         (Silence(("mks-pos-1", "mks-wms-1"), at(21, "13:05:00", 3 * 3600)),),
         tuple((host, Stress(slow, busy)) for host, busy in (("app-1", 0.93), ("app-2", 0.9), ("db-1", 0.82))),
