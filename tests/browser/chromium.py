@@ -92,11 +92,17 @@ class Tab:
         return answer["result"].get("value")
 
     async def until(self, expression: str, seconds: float = 10.0) -> Any:
-        """Wait until an expression is true, and return its value."""
+        """Wait until an expression is true, and return its value; while a page is being left it cannot be asked."""
         async with asyncio.timeout(seconds):
-            while not (found := await self.value(expression)):
+            while not (found := await self._ask(expression)):
                 await asyncio.sleep(0.05)
         return found
+
+    async def _ask(self, expression: str) -> Any:
+        try:
+            return await self.value(expression)
+        except RuntimeError:
+            return None
 
     async def press(self, *keys: str) -> None:
         """Press keys one after the other."""
