@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from collector.domain.errors import TooMuch
 from collector.domain.measure import MEASURES, Compiled, Rows
 from collector.domain.sample import Accepted, Row
-from collector.domain.series import Layout
+from collector.domain.series import NAME_LABEL, Layout, Matcher, SeriesData, increments, resample
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,6 +35,9 @@ QUEUE_LENGTH = 32
 SUBSCRIBERS_MOST = 1000
 MINUTE_MS = 60_000
 
+CPU_SECONDS = "node_cpu_seconds_total"
+
+Select = Callable[..., Sequence[SeriesData]]
 LayoutOf = Callable[[int], Layout | None]
 VITALS = (
     "cpu_busy_ratio",
@@ -183,6 +186,17 @@ class Live:
         host = self._hosts.setdefault(host_id, _Host())
         if not host.cpu:
             host.cpu.extend(cpu)
+
+    def seed_from(self, select: Select, host_id: int, now_ms: int) -> None:
+        """Give a host the history that the series store remembers; `select` is that of `store.series.SeriesStore`."""
+        minutes = np.arange(-HISTORY_MINUTES, 1, dtype=np.int64) * MINUTE_MS + now_ms // MINUTE_MS * MINUTE_MS
+        matchers = [Matcher(NAME_LABEL, "=", CPU_SECONDS), Matcher("mode", "=~", "idle|iowait")]
+        found = select(matchers, int(minutes[0]) - MINUTE_MS, now_ms + 1, host_ids=[host_id], resolution_ms=0)
+        cores = sum(one.labels["mode"] == "idle" for one in found)
+        if cores:
+            stood = [resample(one.times, one.values, minutes, lookback_ms=MINUTE_MS) for one in found]
+            busy = 1 - increments(np.sum(stood, axis=0)) / (cores * MINUTE_MS / 1000)
+            self.seed(host_id, [min(max(float(one), 0.0), 1.0) if np.isfinite(one) else None for one in busy])
 
     def _subscribe(self) -> Subscription:
         if self.subscribers >= SUBSCRIBERS_MOST:

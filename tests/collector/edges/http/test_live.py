@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
 from collector.domain.sample import Accepted
 from collector.edges.http import ROUTES
 from collector.edges.http.frame import build
+from collector.flows.live import HISTORY_MINUTES, Live
 from collector.store.database import Database
 from tests.collector.edges.http import world
 from tests.collector.edges.http.conftest import signed_in
@@ -55,3 +57,14 @@ async def test_strangers_hear_nothing(sqlite: Database) -> None:
     async with TestClient(TestServer(build(made.context, ROUTES))) as client:
         answer = await client.get("/live/changes", headers={"Accept": "application/json"})
         assert answer.status == 401
+
+
+async def test_a_restart_keeps_the_last_hour_of_each_host(sqlite: Database) -> None:
+    made = await world.make(sqlite, hosts=1, history_ms=30 * world.MINUTE_MS)
+    fresh = Live(made.series.layouts.get)
+    fresh.seed_from(made.series.select, 1, made.now_ms)
+    history = fresh.cpu_history(1)
+    assert len(history) == HISTORY_MINUTES
+    assert history[0] is None
+    middle = made.now_ms - 10 * world.MINUTE_MS - world.MINUTE_MS // 2
+    assert history[-11] == pytest.approx(world.busy(middle, 0) * 0.96, abs=0.02)
