@@ -35,7 +35,7 @@ from collector.store.series import SeriesStore
 
 Translate = Callable[[str], str]
 ENTRY, METRIC, TYPE, LABELS = (
-    Words("Setting", "Setelan"),
+    Words("Setting", "Pengaturan"),
     Words("Metric", "Metrik"),
     Words("Type", "Jenis"),
     Words("Labels", "Label"),
