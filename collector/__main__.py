@@ -90,7 +90,17 @@ def _run(work: Callable[[], Coroutine[Any, Any, None]], settings: config.Setting
     )
     # What it says at every start, eight lines long, is news to nobody.
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    asyncio.run(work())
+    with asyncio.Runner(loop_factory=_fast_loop()) as runner:
+        runner.run(work())
+
+
+def _fast_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """The event loop of the extra `speed`, where it is installed."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
 
 
 @cli.command("up")
