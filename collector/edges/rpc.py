@@ -326,5 +326,5 @@ async def telemetry_server(telemetry: Telemetry, authority: Authority, address: 
     try:
         port = server.add_secure_port(address, server_credentials(authority, mutual=True))
     except RuntimeError as error:
-        raise OSError(f"Agents' port cannot listen on {address}: {error}") from error
+        raise OSError(f"{address} is taken, or not an address of this host") from error
     return server, port
