@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Collection, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Collection, Coroutine, Sequence
+from typing import Any, NamedTuple, Protocol
 
 from collector.config import Settings
 from collector.demo import organisation
@@ -100,8 +100,12 @@ async def fill(
     past = organisation.registrar_as_of(collector.registrar, start_ms)
     await organisation.apply(past, [one for one in records if one["register"] != "service"])
     fleet = await _bring_in(collector, machines, records, tell(start_ms, now_ms))
-    await organisation.apply(past, services)
-    delivered = await _deliver(fleet, now_ms, progress)
+    try:
+        await organisation.apply(past, services)
+        delivered = await _deliver(fleet, now_ms, progress)
+    except BaseException:
+        await hang_up(fleet)
+        raise
     checks = sum(len(host.watches) for host in fleet)
     return Summary(len(fleet), checks, len(services), days, delivered, time.perf_counter() - began, fleet)
 
@@ -114,7 +118,12 @@ async def live(collector: Instance, fleet: Sequence[SimulatedHost], *, beat_ms: 
                 beat = Beat(beat_ms, number * beat_ms // len(fleet))
                 group.create_task(_go_on(collector.clock, host, beat), name=f"demo live {host.machine.name}")
     finally:
-        await asyncio.gather(*(host.stream.close() for host in fleet), return_exceptions=True)
+        await hang_up(fleet)
+
+
+async def hang_up(fleet: Sequence[SimulatedHost]) -> None:
+    """Every host says goodbye."""
+    await asyncio.gather(*(host.stream.close() for host in fleet), return_exceptions=True)
 
 
 async def _require_empty(registrar: Registrar) -> None:
@@ -177,6 +186,17 @@ async def _tell_results(fleet: Sequence[SimulatedHost], until_ms: int, note: Cal
             note(count)
 
 
+async def _whole(work: Coroutine[Any, Any, None]) -> None:
+    """Do not leave `work` half done when cancelled: gRPC ends a stream whose write is cancelled."""
+    working = asyncio.ensure_future(work)
+    try:
+        await asyncio.shield(working)
+    except asyncio.CancelledError:
+        await asyncio.wait({working}, timeout=RETRY_SECONDS)
+        working.cancel()
+        raise
+
+
 async def _go_on(clock: Callable[[], int], host: SimulatedHost, beat: Beat) -> None:
     while True:
         await asyncio.sleep(beat.wait_ms(clock()) / 1000)
@@ -184,7 +204,7 @@ async def _go_on(clock: Callable[[], int], host: SimulatedHost, beat: Beat) -> N
             if not host.stream.is_connected:
                 await host.stream.connect()
                 LOG.info("demo host is back host=%s", host.machine.name)
-            await host.beat(clock())
+            await _whole(host.beat(clock()))
         except DeliveryError as error:
             LOG.info("demo host waits host=%s error=%s", host.machine.name, error.message)
             await asyncio.sleep(RETRY_SECONDS)

@@ -170,7 +170,6 @@ async def test_live_beats_follow_the_history(filled: Filled):
     with contextlib.suppress(asyncio.CancelledError):
         await going_on
     async with asyncio.timeout(10):
-        while collector.ingest.sessions():
+        while {one.goodbye for one in await collector.enroller.agents(collector.clock())} != {"stop"}:
             await asyncio.sleep(0.05)
-    agents = await collector.enroller.agents(collector.clock())
-    assert {one.goodbye for one in agents} == {"stop"}
+    assert collector.ingest.sessions() == []

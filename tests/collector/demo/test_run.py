@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import aiohttp
+import pytest
 
 from collector import config
 from collector.app import Collector
@@ -14,9 +15,10 @@ from collector.demo import SETTINGS, run
 from tests.collector.demo.conftest import free_addresses
 
 
-async def test_the_link_that_is_printed_opens_a_live_page(tmp_path: Path, capfd):
+@pytest.fixture
+def settings(tmp_path: Path) -> config.Settings:
     web, telemetry, enrolment = free_addresses(3)
-    settings = config.load(
+    return config.load(
         environment={},
         store__data=str(tmp_path / "data"),
         web__address=web,
@@ -24,6 +26,10 @@ async def test_the_link_that_is_printed_opens_a_live_page(tmp_path: Path, capfd)
         enrolment__address=enrolment,
         **SETTINGS,
     )
+
+
+async def test_the_link_that_is_printed_opens_a_live_page(settings: config.Settings, capfd):
+    web = settings.web.address
     collector, stopping, said = Collector(settings, simulated=True), asyncio.Event(), ""
     running = asyncio.create_task(run(collector, days=1, stopping=stopping))
     async with asyncio.timeout(60):
@@ -44,3 +50,15 @@ async def test_the_link_that_is_printed_opens_a_live_page(tmp_path: Path, capfd)
             assert "Simulated data" in page
     stopping.set()
     await asyncio.wait_for(running, 30)
+
+
+async def test_it_stops_at_once_when_it_is_told_to_while_it_fills(settings: config.Settings, capfd):
+    collector, stopping = Collector(settings, simulated=True), asyncio.Event()
+    running = asyncio.create_task(run(collector, stopping=stopping))
+    async with asyncio.timeout(60):
+        while len(collector.ingest.sessions()) < 20:
+            await asyncio.sleep(0.05)
+        stopping.set()
+        await running
+    assert collector.ingest.sessions() == []
+    assert "Open it" not in capfd.readouterr().err
