@@ -5,13 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 
-from tests.bench import agent_cost, ingest, store
+from tests.bench import agent_cost, ingest, pages, store
 from tests.bench.figure import Figure
 
 BENCHES: dict[str, Callable[[], Iterator[Figure]]] = {
     "agent": agent_cost.run,
     "store": store.run,
     "ingest": ingest.run,
+    "pages": pages.run,
 }
 
 
