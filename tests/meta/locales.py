@@ -1,6 +1,8 @@
 """Check that everything a page says has an Indonesian translation: `python -m tests.meta.locales`.
 
-With `--write` the catalogue gets new message ids, without translations, and loses those that nothing says any more.
+That is the text of templates, what `mark` marks, and the constant messages, hints and fields of our errors, wherever
+below the edge they are raised; texts of registers carry both languages themselves. With `--update` the catalogue gets
+new message ids, without translations, and loses those that nothing says any more.
 """
 
 from __future__ import annotations
@@ -19,13 +21,9 @@ from babel.messages.pofile import read_po, write_po
 ROOT = Path(__file__).resolve().parents[2]
 TEMPLATES = ROOT / "web" / "templates"
 SOURCE = ROOT / "web" / "source"
-EDGE = ROOT / "collector" / "edges" / "http"
+RAISERS = tuple(ROOT / "collector" / name for name in ("edges/http", "flows", "domain", "store"))
 CATALOGUE = ROOT / "web" / "locales" / "id" / "LC_MESSAGES" / "messages.po"
 LANGUAGE = "id"
-NOISE = (
-    b'"POT-Creation', b'"PO-Revision', b'"Project-Id', b'"Report-Msgid', b'"Last-Translator', b'"Language-Team',
-    b'"Generated-By',
-)  # fmt: skip
 HEADERS = [
     ("Language", LANGUAGE),
     ("Plural-Forms", "nplurals=1; plural=0;"),
@@ -33,7 +31,7 @@ HEADERS = [
     ("Content-Type", "text/plain; charset=utf-8"),
     ("Content-Transfer-Encoding", "8bit"),
 ]
-_PLACEHOLDER = re.compile(r"%\((\w+)\)[sd]|%s")
+_PLACEHOLDER = re.compile(r"%\(\w+\)[sd]|%s")
 _WORD = re.compile(r"""\bword\(\s*["'](\w+)["']\s*\)""")
 _MESSAGES = re.compile(r'id="messages">\{\{ \{(.*?)\}\|json', re.DOTALL)
 
@@ -42,7 +40,7 @@ def main(arguments: list[str]) -> int:
     """Print what is missing; 0 when nothing is."""
     wanted = list(messages())
     found = load()
-    if "--write" in arguments:
+    if "--update" in arguments:
         write(wanted, found)
         found = load()
     problems = [*missing(wanted, found), *stale(wanted, found), *broken(found), *unknown_words()]
@@ -61,13 +59,14 @@ def messages() -> Iterator[tuple[str, str | tuple[str, ...]]]:
         with path.open("rb") as stream:
             for line, text, _, _ in extract("jinja2.ext:babel_extract", stream, options=options):
                 yield f"{path.relative_to(ROOT)}:{line}", text
-    for path in sorted(EDGE.glob("*.py")):
-        for line, text in _marked(path):
-            yield f"{path.relative_to(ROOT)}:{line}", text
+    for folder in RAISERS:
+        for path in sorted(folder.rglob("*.py")):
+            for line, text in _marked(path):
+                yield f"{path.relative_to(ROOT)}:{line}", text
 
 
 def _marked(path: Path) -> Iterator[tuple[int, str]]:
-    """Strings marked for translation, and the constant texts of errors that the pages raise themselves."""
+    """Strings marked for translation, and the constant texts of errors."""
     for node in ast.walk(ast.parse(path.read_text())):
         if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
             continue
@@ -76,7 +75,12 @@ def _marked(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def _constants(node: ast.Call) -> Iterator[str]:
-    given = [*node.args[:1], *(keyword.value for keyword in node.keywords if keyword.arg == "hint")]
+    given: list[ast.expr] = list(node.args[:1])
+    for keyword in node.keywords:
+        if keyword.arg == "hint":
+            given.append(keyword.value)
+        elif keyword.arg == "fields" and isinstance(keyword.value, ast.Dict):
+            given += keyword.value.values
     for one in given:
         if isinstance(one, ast.Constant) and isinstance(one.value, str) and one.value:
             yield one.value
@@ -108,18 +112,17 @@ def stale(wanted: list[tuple[str, str | tuple[str, ...]]], found: Catalog) -> It
     said = {_first(text) for _, text in wanted}
     for entry in found:
         if entry.id and _first(entry.id) not in said:
-            yield f"{CATALOGUE.relative_to(ROOT)}: nothing says {_first(entry.id)!r} any more; run with --write"
+            yield f"{CATALOGUE.relative_to(ROOT)}: nothing says {_first(entry.id)!r} any more; run with --update"
 
 
 def broken(found: Catalog) -> Iterator[str]:
-    """Translations with other placeholders than the message."""
+    """Translations with other placeholders than the message; Indonesian has one form, so it answers the plural."""
     for entry in found:
         strings = entry.string if isinstance(entry.string, tuple | list) else (entry.string,)
-        ids = entry.id if isinstance(entry.id, tuple | list) else (entry.id,)
-        allowed = {name for text in ids for name in _PLACEHOLDER.findall(text)}
+        wanted = sorted(_PLACEHOLDER.findall(entry.id[-1] if isinstance(entry.id, tuple | list) else entry.id))
         for text in filter(None, strings):
-            if entry.id and not set(_PLACEHOLDER.findall(text)) <= allowed:
-                yield f"{CATALOGUE.relative_to(ROOT)}: {text!r} has placeholders that {ids[0]!r} has not"
+            if entry.id and sorted(_PLACEHOLDER.findall(text)) != wanted:
+                yield f"{CATALOGUE.relative_to(ROOT)}: {text!r} has other placeholders than {_first(entry.id)!r}"
 
 
 def unknown_words() -> Iterator[str]:
