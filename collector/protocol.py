@@ -311,6 +311,9 @@ class Draft:
 
     def _gap(self, gap: Gap, now_ms: int) -> list[Effect]:
         lane = self.lane(gap.epoch)
+        if gap.epoch in self.resynced and gap.reason is not GapReason.RESYNC:
+            # Sent before the agent knew. To acknowledge it would let go of batches before it that were not looked at.
+            return []
         if not 0 < gap.from_seq <= gap.to_seq <= SEQ_MAX:
             return [Refuse("malformed", "A gap runs backwards or is too wide.")]
         if lane is None:

@@ -124,6 +124,17 @@ async def test_another_batch_under_a_stored_number_is_kept_aside_and_the_epoch_c
     assert stand.rows(schema.quarantine)[0].reason.startswith("conflict")
 
 
+async def test_a_gap_behind_a_conflict_is_not_acknowledged(stand: Stand) -> None:
+    session, _ = await stand.open("a")
+    await stand.send(session, batch(1), batch(2))
+    again, heard = await stand.open("a", epochs=(EPOCH,))
+    gap = Gap(EPOCH, 3, 3, GapReason.SPOOL_FULL, 1, NOW_MS, NOW_MS, seal(3))
+    await stand.send(again, batch(2, digest=b"z" * 32), gap)
+    assert [type(reply) for reply in heard] == [Resync]
+    await stand.send(again, gap._replace(reason=GapReason.RESYNC))
+    assert heard[-1] == Ack(EPOCH, 3)
+
+
 async def test_a_missing_number_is_asked_for_once(stand: Stand) -> None:
     session, heard = await stand.open("a")
     await stand.send(session, batch(1), batch(3), batch(4))
