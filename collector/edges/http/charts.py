@@ -23,7 +23,7 @@ LINES_MOST = 10
 """More lines than this cannot be told apart; the largest stay."""
 STEP_LEAST_MS = 5000
 REACH_MS = 10_000
-_VIRTUAL_DEVICES = re.compile(r"(lo|veth.*|cali.*|tunl.*|loop\d+|ram\d+|zram\d+|sr\d+|fd\d+)")
+_VIRTUAL_DEVICES = re.compile(r"(lo|veth.*|cali.*|tunl.*|ifb\d+|dummy\d+|loop\d+|ram\d+|zram\d+|sr\d+|fd\d+)")
 _NOT_FULL_LATER = frozenset({"iso9660", "squashfs", "erofs", "romfs", "udf", "tmpfs", "ramfs", "devtmpfs"})
 # Without idle and the guest modes, which the kernel counts in user and nice as well.
 _CPU_MODES = ("user", "system", "iowait", "nice", "softirq", "irq", "steal")

@@ -32,6 +32,7 @@ HOUR_MS = 60 * MINUTE_MS
 DAY_MS = 24 * HOUR_MS
 RANGES = {"15m": 15 * MINUTE_MS, "1h": HOUR_MS, "6h": 6 * HOUR_MS, "24h": DAY_MS, "7d": 7 * DAY_MS, "30d": 30 * DAY_MS}
 DEFAULT_RANGE = "1h"
+NEW_RANGE = "15m"
 POINTS = 360
 POINTS_MOST = 2000
 SPAN_MOST_MS = 3 * 366 * DAY_MS
@@ -106,7 +107,14 @@ async def show(request: web.Request) -> Page:
     now_ms = context.clock()
     name, span = span_of(request, now_ms)
     data = await context.db.read(lambda connection: _read(connection, key, span, now_ms))
-    host_id = data["host"].id
+    host_id, agent = data["host"].id, data["host"].agent
+    if (
+        not request.query.keys() & {"range", "since"}
+        and agent
+        and now_ms - agent.enrolled_ms < RANGES[DEFAULT_RANGE] / 2
+    ):
+        # An hour of a host that is minutes old would be an empty picture with a sliver at its edge.
+        name, span = NEW_RANGE, Span(now_ms - RANGES[NEW_RANGE], now_ms)
     return Page(
         "host.html",
         {
@@ -126,10 +134,10 @@ async def show(request: web.Request) -> Page:
 
 def _read(connection: Any, key: str, span: Span, now_ms: int) -> dict[str, Any]:
     record = registers.by_key(connection, "host", key)
-    checks = [one for one in board.check_lines(connection) if one.host_id == record.id]
+    checks = board.check_lines(connection, host_id=record.id)
     day = Span(now_ms - DAY_MS, now_ms)
     runs = status.runs(connection, [one.id for one in checks], day)
-    line = board.host_lines(connection, ids=[record.id])[0]
+    line = board.host_line(connection, record, checks)
     processes = _document(connection, record.id, "processes")
     return {
         "host": line,
@@ -137,7 +145,7 @@ def _read(connection: Any, key: str, span: Span, now_ms: int) -> dict[str, Any]:
         "version": record.version,
         "checks": [{"check": one, "strip": strip_of(timeline(runs[one.id], day))} for one in checks],
         "last_day": day,
-        "marks": _marks(connection, record.id, span),
+        "marks": _marks(connection, [one.id for one in checks], span),
         "processes": processes,
         "process_rows": _process_rows(processes["body"]) if processes else [],
         "facts": _document(connection, record.id, "host"),
@@ -164,9 +172,8 @@ def check_key(host_key: str, name: str) -> str:
     return slugify(f"{host_key}.{name}")
 
 
-def _marks(connection: Any, host_id: int, span: Span) -> list[dict[str, Any]]:
+def _marks(connection: Any, checks: list[int], span: Span) -> list[dict[str, Any]]:
     """When the host was silent or one of its checks was down, for the charts to show."""
-    checks = [one.id for one in board.check_lines(connection) if one.host_id == host_id]
     return [
         {"since": run.since_ms, "until": run.until_ms, "state": run.state.word}
         for runs in status.runs(connection, checks, span).values()
