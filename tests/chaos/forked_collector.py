@@ -12,13 +12,14 @@ import os
 import random
 import struct
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import event
+from sqlalchemy import BigInteger, Column, Connection, Integer, MetaData, Table, event, insert
 
+from collector.domain.sample import Accepted
 from collector.edges.identity import CERTIFICATE
 from collector.edges.rpc import Telemetry
 from collector.flows.ingest import Ingest
@@ -31,6 +32,15 @@ SLOWEST_COMMIT_SECONDS = 0.006
 """A disk needs time for a sync, so that a kill in the middle of a commit is no rare event."""
 
 
+RECEIPT = Table(
+    "receipt",
+    MetaData(),
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("host_id", Integer, nullable=False),
+    Column("wall_ms", BigInteger, nullable=False),
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """One collector; the same for each of its lives."""
@@ -39,6 +49,19 @@ class Plan:
     socket: Path
     log: Path
     flush_seconds: float
+
+
+class Receipts:
+    """A sink that writes down every row that was committed, as often as it was: the store would show it once."""
+
+    name = "receipts"
+
+    def absorb(self, connection: Connection, accepted: Sequence[Accepted]) -> Callable[[], None]:
+        """One receipt for each row, in the transaction that stores it."""
+        rows = [{"host_id": one.host_id, "wall_ms": row.wall_ms} for one in accepted for row in one.rows]
+        if rows:
+            connection.execute(insert(RECEIPT), rows)
+        return lambda: None
 
 
 class Hung(Exception):
@@ -83,7 +106,14 @@ async def _serve(plan: Plan) -> None:
     event.listen(database.engine, "commit", lambda _: time.sleep(rng.uniform(0, SLOWEST_COMMIT_SECONDS)))
     series = SeriesStore(database, clock=_now_ms)
     series.open()
-    ingest = Ingest(database, layouts=series.layouts, journal=series, clock=_now_ms, linger_seconds=LINGER_SECONDS)
+    ingest = Ingest(
+        database,
+        layouts=series.layouts,
+        journal=series,
+        sinks=(Receipts(),),
+        clock=_now_ms,
+        linger_seconds=LINGER_SECONDS,
+    )
     ingest.start()
     telemetry = Telemetry(ingest)
 

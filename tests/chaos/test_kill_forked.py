@@ -15,7 +15,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from sqlalchemy import make_url
+from sqlalchemy import make_url, select
 
 from agent import identity
 from agent.identity import Identity
@@ -72,6 +72,7 @@ def test_nothing_acknowledged_is_lost_at_any_moment_of_a_kill(
             _settle(lives)
             found = audit(database, plans)
             assert found.spooled == 0, found
+            assert _receipts(url) == (found.stored, found.stored), f"{found}: a row was committed twice"
     finally:
         for life in lives:
             life.abandon()
@@ -109,10 +110,21 @@ def _settle(lives: list[Life]) -> None:
     collector.abandon()
 
 
+def _receipts(url: str) -> tuple[int, int]:
+    """How many rows were committed, and how many different ones."""
+    db, table = Database(url), forked_collector.RECEIPT
+    try:
+        rows = db.read_now(lambda c: [tuple(row) for row in c.execute(select(table.c.host_id, table.c.wall_ms))])
+    finally:
+        db.close()
+    return len(rows), len(set(rows))
+
+
 def _enrol(url: str, trust: Path, plans: list[forked_agent.Plan]) -> None:
     """Tables, and for every agent a certificate that is on the list."""
     db = Database(url)
     schema.METADATA.create_all(db.engine)
+    forked_collector.RECEIPT.create(db.engine)
     authority = Authority(trust, clock=lambda: time.time_ns() // 1_000_000)
     for plan in plans:
         agent_id, key = str(uuid.uuid4()), ec.generate_private_key(ec.SECP256R1())
