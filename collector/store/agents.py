@@ -47,8 +47,15 @@ class AgentRecord:
     silent_ms: int | None = None  # since the last frame; filled in by whoever knows the time
 
 
-def list_agents(connection: Connection, *, agent_id: str | None = None) -> list[AgentRecord]:
-    """Every agent, or the one with `agent_id`, by host name; the revoked last."""
+def any_known(connection: Connection) -> bool:
+    """Whether an agent ever came in."""
+    return connection.execute(select(AGENT.c.id).limit(1)).first() is not None
+
+
+def list_agents(
+    connection: Connection, *, agent_id: str | None = None, host_id: int | None = None
+) -> list[AgentRecord]:
+    """Every agent, or the one with `agent_id`, or those of one host, by host name; the revoked last."""
     until = (
         select(CERTIFICATE.c.agent_id, func.max(CERTIFICATE.c.not_after_ms).label("until_ms"))
         .where(CERTIFICATE.c.revoked_ms.is_(None))
@@ -68,6 +75,8 @@ def list_agents(connection: Connection, *, agent_id: str | None = None) -> list[
     )
     if agent_id is not None:
         statement = statement.where(AGENT.c.id == agent_id)
+    if host_id is not None:
+        statement = statement.where(AGENT.c.host_id == host_id)
     return [_record(row) for row in connection.execute(statement)]
 
 

@@ -7,17 +7,19 @@ silent. Figures of availability are `store.sla`'s.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection
+from sqlalchemy import ColumnElement, Connection, Join, Table, case, func, select
 
 from collector.domain.sample import State
 from collector.store import agents, registers, status
 from collector.store.agents import AgentRecord
+from collector.store.schema import register_tables, status_now
 
-WATCHED = "active"
+WATCHED, PAUSED = "active", "paused"
+UP = State.UP.word
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,18 @@ class CheckLine:
     origin: str
     interval_seconds: float
     options: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Trouble(NamedTuple):
+    """A check that is not up, in short."""
+
+    id: int
+    host_id: int
+    key: str
+    name: str
+    state: str  # down, degraded, unknown, paused
+    since_ms: int | None
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,19 +90,58 @@ class ServiceLine:
     reason: str
 
 
-def check_lines(connection: Connection, *, ids: Collection[int] | None = None) -> list[CheckLine]:
-    """Every check that is not retired, or those with `ids`: the worst first, then by key."""
-    records = [one for one in registers.all_of(connection, "check") if one.state != "retired"]
+def check_lines(
+    connection: Connection, *, ids: Collection[int] | None = None, host_id: int | None = None
+) -> list[CheckLine]:
+    """Every check that is not retired, those with `ids` or those of one host: the worst first, then by key."""
     if ids is not None:
-        records = [one for one in records if one.id in ids]
+        records = registers.some_of(connection, "check", "id", ids)
+    elif host_id is not None:
+        records = registers.some_of(connection, "check", "host", [host_id])
+    else:
+        records = registers.all_of(connection, "check")
+    records = [one for one in records if one.state != "retired"]
     now = status.present(connection, "check", [one.id for one in records])
     hosts = registers.keys_of(connection, "host", {one.host for one in records})
     lines = [_check_line(one, now.get(one.id), hosts.get(one.host, "")) for one in records]
     return sorted(lines, key=lambda line: (-_rank(line.state), line.key))
 
 
+def check_counts(connection: Connection) -> dict[int, Counter[str]]:
+    """Host → how many of its checks are in which state; counted by the database, as there may be thousands."""
+    check, state = _watched_checks()
+    query = select(check.c.host, state, func.count()).select_from(_with_status(check)).where(check.c.state != "retired")
+    found: dict[int, Counter[str]] = {}
+    for host_id, word, count in connection.execute(query.group_by(check.c.host, state)):
+        found.setdefault(host_id, Counter())[word] = count
+    return found
+
+
+def trouble(connection: Connection) -> list[Trouble]:
+    """Every check that is watched and not up: the worst first, then by key."""
+    check, state = _watched_checks()
+    columns = (check.c.id, check.c.host, check.c.key, check.c.name, state, status_now.c.since_ms, status_now.c.reason)
+    query = select(*columns).select_from(_with_status(check)).where(check.c.state != "retired", state != UP)
+    found = [
+        Trouble(check_id, host_id, key, name or key, word, since_ms, reason or "")
+        for check_id, host_id, key, name, word, since_ms, reason in connection.execute(query)
+    ]
+    return sorted(found, key=lambda one: (-_rank(one.state), one.key))
+
+
+def _watched_checks() -> tuple[Table, ColumnElement[str]]:
+    """The checks, and the word for the state that one is in."""
+    check = register_tables["check"]
+    known = func.coalesce(status_now.c.state, State.UNKNOWN.word)
+    return check, case((check.c.state == PAUSED, PAUSED), else_=known)
+
+
+def _with_status(check: Table) -> Join:
+    return check.outerjoin(status_now, (status_now.c.subject == "check") & (status_now.c.subject_id == check.c.id))
+
+
 def _check_line(record: Any, now: status.Now | None, host_key: str) -> CheckLine:
-    paused = record.state == "paused"
+    paused = record.state == PAUSED
     return CheckLine(
         record.id,
         record.key,
@@ -96,7 +149,7 @@ def _check_line(record: Any, now: status.Now | None, host_key: str) -> CheckLine
         record.host,
         host_key,
         record.kind,
-        "paused" if paused else now.state.word if now else State.UNKNOWN.word,
+        PAUSED if paused else now.state.word if now else State.UNKNOWN.word,
         now.since_ms if now else None,
         now.reason if now else "",
         record.origin,
@@ -105,22 +158,27 @@ def _check_line(record: Any, now: status.Now | None, host_key: str) -> CheckLine
     )
 
 
-def host_lines(connection: Connection, *, ids: Collection[int] | None = None) -> list[HostLine]:
-    """Every watched host, or those with `ids`: the worst first, then by key."""
-    records = registers.all_of(connection, "host") if ids is not None else _watched(connection)
-    if ids is not None:
-        records = [one for one in records if one.id in ids]
-    now = status.present(connection, "host", [one.id for one in records])
+def host_lines(connection: Connection) -> list[HostLine]:
+    """Every watched host: the worst first, then by key."""
+    records = registers.all_of(connection, "host", WATCHED)
+    now = status.present(connection, "host")
     newest = newest_agents(agents.list_agents(connection))
-    checks: dict[int, list[CheckLine]] = {}
-    for line in check_lines(connection):
-        checks.setdefault(line.host_id, []).append(line)
-    lines = [_host_line(one, now.get(one.id), newest.get(one.id), checks.get(one.id, [])) for one in records]
+    counts = check_counts(connection)
+    worst: dict[int, Trouble] = {}
+    for one in trouble(connection):
+        worst.setdefault(one.host_id, one)
+    lines = [
+        _host_line(one, now.get(one.id), newest.get(one.id), counts.get(one.id, {}), worst.get(one.id))
+        for one in records
+    ]
     return sorted(lines, key=lambda line: (-_rank(line.state), line.key))
 
 
-def _watched(connection: Connection) -> list[Any]:
-    return registers.all_of(connection, "host", WATCHED)
+def host_line(connection: Connection, record: Any, checks: Sequence[CheckLine]) -> HostLine:
+    """One host, watched or not; `checks` are its own, the worst first."""
+    now = status.present(connection, "host", [record.id]).get(record.id)
+    agent = newest_agents(agents.list_agents(connection, host_id=record.id)).get(record.id)
+    return _host_line(record, now, agent, Counter(line.state for line in checks), next(iter(checks), None))
 
 
 def newest_agents(found: Iterable[AgentRecord]) -> dict[int, AgentRecord]:
@@ -132,10 +190,13 @@ def newest_agents(found: Iterable[AgentRecord]) -> dict[int, AgentRecord]:
 
 
 def _host_line(
-    record: Any, now: status.Now | None, agent: AgentRecord | None, checks: Collection[CheckLine]
+    record: Any,
+    now: status.Now | None,
+    agent: AgentRecord | None,
+    counts: Mapping[str, int],
+    worst: CheckLine | Trouble | None,
 ) -> HostLine:
     state, since_ms, reason = (now.state.word, now.since_ms, now.reason) if now else (State.UNKNOWN.word, None, "")
-    worst = next(iter(checks), None)
     if state != State.UNKNOWN.word and worst is not None and _rank(worst.state) > _rank(state):
         state, since_ms, reason = worst.state, worst.since_ms, f"{worst.name}: {worst.reason}"
     return HostLine(
@@ -150,7 +211,7 @@ def _host_line(
         state,
         since_ms,
         reason,
-        Counter(line.state for line in checks),
+        counts,
         agent,
     )
 
@@ -197,7 +258,6 @@ def subject_names(connection: Connection, found: Iterable[status.Transition]) ->
         wanted.setdefault(one.subject, set()).add(one.subject_id)
     names: dict[tuple[str, int], tuple[str, str]] = {}
     for subject, ids in wanted.items():
-        for record in registers.all_of(connection, subject):
-            if record.id in ids:
-                names[subject, record.id] = (record.key, record.name or record.key)
+        for record in registers.some_of(connection, subject, "id", ids):
+            names[subject, record.id] = (record.key, record.name or record.key)
     return names

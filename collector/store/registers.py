@@ -17,7 +17,7 @@ from collector.domain.registers.base import Record, Register
 from collector.domain.registers.compound import Ref, Refs
 from collector.domain.registers.document import KeyOf, show_all
 from collector.domain.registers.fields import Field
-from collector.domain.registers.kinds import Boolean
+from collector.domain.registers.kinds import Boolean, Kind
 from collector.store.schema import link, register_tables
 
 R = TypeVar("R", bound=Record)
@@ -122,6 +122,18 @@ def all_of(connection: Connection, which: str | type[Record], *states: str) -> l
     table = register_tables[register.name]
     query = select(table).order_by(table.c.key)
     return _load(connection, register, query.where(table.c.state.in_(states)) if states else query)
+
+
+def some_of(connection: Connection, which: str | type[Record], column: str, values: Iterable[Any]) -> list[Any]:
+    """The records whose `column` (an id, a reference, a state, a text) is one of `values`, by key."""
+    register = named(which)
+    table = register_tables[register.name]
+    wanted = sorted(set(values))
+    found: list[Any] = []
+    for start in range(0, len(wanted), IDS_AT_ONCE):
+        condition = table.c[column].in_(wanted[start : start + IDS_AT_ONCE])
+        found += _load(connection, register, select(table).where(condition))
+    return sorted(found, key=lambda record: str(record.key))
 
 
 def search(connection: Connection, which: str | type[Record], query: Query) -> Found:
@@ -354,15 +366,26 @@ def _relink(connection: Connection, register: Register[Any], record_id: int, val
 
 
 def _load(connection: Connection, register: Register[Any], query: Select[Any]) -> list[Any]:
-    rows = connection.execute(query).mappings().all()
-    lists = [each for each in register.fields if isinstance(each.kind, Refs)]
-    linked = _links(connection, register, [row["id"] for row in rows]) if lists else {}
+    result = connection.execute(query)
+    names = tuple(result.keys())
+    rows = result.all()
+    lists = [each.name for each in register.fields if isinstance(each.kind, Refs)]
+    at_id = names.index("id")
+    linked = _links(connection, register, [row[at_id] for row in rows]) if lists else {}
+    # Most kinds hold what their column holds: only the others are asked, for each of what may be thousands of rows.
+    loaders = [
+        (each.name, each.kind.load)
+        for each in register.fields
+        if each.name not in lists and type(each.kind).load is not Kind.load
+    ]
     records = []
     for row in rows:
-        values = {each.name: each.kind.load(row[each.name]) for each in register.fields if each not in lists}
-        values |= {each.name: tuple(linked.get((row["id"], each.name), ())) for each in lists}
-        plain = {name: row[name] for name in ("id", "version", "state", "created_ms", "changed_ms")}
-        records.append(register.entity(**plain, **values))
+        values = dict(zip(names, row, strict=True))
+        for name, load in loaders:
+            values[name] = load(values[name])
+        for name in lists:
+            values[name] = tuple(linked.get((row[at_id], name), ()))
+        records.append(register.entity(**values))
     return records
 
 

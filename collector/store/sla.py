@@ -7,10 +7,10 @@ arithmetic is `domain.sla`'s; here the spans it needs are fetched, and nothing i
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, insert, select
 
@@ -18,7 +18,7 @@ from collector.domain.agreement import Objective
 from collector.domain.calendar import Month, month_of, month_span, zone_named
 from collector.domain.interval import Span
 from collector.domain.sla import Evaluation, evaluate
-from collector.domain.status import Segment, timeline
+from collector.domain.status import Run, Segment, timeline
 from collector.domain.tree import Composition, existence, service_timeline
 from collector.store import registers, status
 from collector.store.schema import service_composition
@@ -57,7 +57,16 @@ class Availability:
     promised: bool
 
 
+class Material(NamedTuple):
+    """What timelines of services are made of."""
+
+    runs: Mapping[int, Sequence[Run]]  # of each check
+    names: Mapping[int, str]  # its key
+
+
 UNPROMISED = Decimal(100)
+ZONES_MS = 2 * 86_400_000
+"""A month under an older agreement may begin this much earlier, in the time zone of that."""
 
 
 def record_composition(
@@ -122,14 +131,31 @@ def versions(connection: Connection, service_ids: Collection[int] | None = None)
     return found
 
 
-def segments(connection: Connection, history: Sequence[Version], span: Span) -> list[Segment]:
-    """A service's timeline over `span`, without the time in which it did not exist."""
+def gather(connection: Connection, histories: Iterable[Sequence[Version]], span: Span) -> Material:
+    """The evidence about every member of some services that touches `span`, read at once."""
+    checks = {check for history in histories for version in history for check in version.composition.members}
+    return Material(status.runs(connection, checks, span), registers.keys_of(connection, "check", checks))
+
+
+def gather_month(connection: Connection, histories: Iterable[Sequence[Version]], *, now_ms: int) -> Material:
+    """`gather` for the running month and the last day of each service, whatever its time zone."""
+    known = list(histories)
+    begins = [month_span(month_in(one, now_ms), zone_named(one[-1].time_zone)).since_ms for one in known if one]
+    return gather(connection, known, Span(min([*begins, now_ms]) - ZONES_MS, now_ms))
+
+
+def segments(
+    connection: Connection, history: Sequence[Version], span: Span, *, material: Material | None = None
+) -> list[Segment]:
+    """A service's timeline over `span`, without the time in which it did not exist.
+
+    `material` is that of `gather` over at least `span`, for those who ask about many services.
+    """
     compositions = [version.composition for version in history]
-    checks = {check for one in compositions for check in one.members}
-    runs = status.runs(connection, checks, span)
-    names = registers.keys_of(connection, "check", checks)
+    known = gather(connection, [history], span) if material is None else material
 
     def lines(composition: Composition, part: Span) -> Mapping[str, Sequence[Segment]]:
+        names, runs = known.names, known.runs
         return {names.get(check, f"check {check}"): timeline(runs[check], part) for check in composition.members}
 
     return service_timeline(compositions, lines, span=span)
@@ -141,11 +167,18 @@ def month_in(history: Sequence[Version], at_ms: int) -> Month:
 
 
 def availability(
-    connection: Connection, service_id: int, month: Month, *, now_ms: int, history: Sequence[Version] | None = None
+    connection: Connection,
+    service_id: int,
+    month: Month,
+    *,
+    now_ms: int,
+    history: Sequence[Version] | None = None,
+    material: Material | None = None,
 ) -> Availability | None:
     """A service's month with its evidence; None for a service that never was measured.
 
-    The promise is the one in force at the end of the month, or now while the month is running.
+    The promise is the one in force at the end of the month, or now while the month is running. `material` is that of
+    `gather_month`, for those who ask about many services.
     """
     history = versions(connection, [service_id]).get(service_id, []) if history is None else history
     if not history:
@@ -156,7 +189,7 @@ def availability(
     span = Span(period.since_ms, max(period.since_ms, min(period.until_ms, now_ms)))
     compositions = [one.composition for one in history]
     promise = agreed[-1].objective
-    found = segments(connection, history, span)
+    found = segments(connection, history, span, material=material)
     evaluation = evaluate(
         found,
         promise or Objective(UNPROMISED, zone_named(agreed[-1].time_zone), agreed[-1].degraded_counts_as),

@@ -65,9 +65,10 @@ def _services(connection: Connection, now_ms: int) -> Iterator[Metric]:
     info = [((one.key, one.name, one.criticality, one.owner), 1.0) for one in records.values()]
     yield gauge("service_info", "Names of services.", info, ("service", "name", "criticality", "owner"))
     found = {}
+    material = sla.gather_month(connection, history.values(), now_ms=now_ms)
     for service_id, versions in history.items():
         month = sla.month_in(versions, now_ms)
-        one = sla.availability(connection, service_id, month, now_ms=now_ms, history=versions)
+        one = sla.availability(connection, service_id, month, now_ms=now_ms, history=versions, material=material)
         if one is not None and service_id in records:
             found[records[service_id].key] = one
     yield from _availability(found)

@@ -28,10 +28,12 @@ async def show(request: web.Request) -> Page:
 
 def _read(connection: Any, now_ms: int) -> dict[str, Any]:
     day = Span(now_ms - DAY_MS, now_ms)
-    checks = board.check_lines(connection)
+    counts = board.check_counts(connection)
+    bad = [one.id for one in board.trouble(connection) if one.state in ("down", "degraded")]
     hosts = board.host_lines(connection)
     services = board.service_lines(connection)
     versions = sla.versions(connection, [line.id for line in services])
+    material = sla.gather(connection, versions.values(), day)
     recent = status.transitions(connection, limit=RECENT)
     names = board.subject_names(connection, recent)
     firing = alerts.active(connection)
@@ -39,21 +41,22 @@ def _read(connection: Any, now_ms: int) -> dict[str, Any]:
     told = {(one.subject, one.subject_id) for one in firing}
     return {
         "alerts": [alert_page.shown(one) for one in firing],
-        "bad_checks": [
-            line for line in checks if line.state in ("down", "degraded") and ("check", line.id) not in told
-        ],
+        "bad_checks": board.check_lines(connection, ids=[one for one in bad if ("check", one) not in told]),
         "silent_hosts": [
             line
             for line in hosts
             if line.state == "unknown" and line.agent is not None and ("host", line.id) not in told
         ],
-        "check_counts": Counter(line.state for line in checks),
+        "check_counts": sum(counts.values(), Counter()),
         "host_counts": Counter(line.state for line in hosts),
         "hosts": hosts[:HOSTS_SHOWN],
         "host_total": len(hosts),
-        "has_agents": any(True for _ in agents.list_agents(connection)),
+        "has_agents": agents.any_known(connection),
         "services": [
-            {"service": line, "strip": strip_of(sla.segments(connection, versions.get(line.id, []), day))}
+            {
+                "service": line,
+                "strip": strip_of(sla.segments(connection, versions.get(line.id, []), day, material=material)),
+            }
             for line in services
             if line.members
         ],

@@ -98,11 +98,12 @@ async def show_all(request: web.Request) -> Page:
         lines = board.service_lines(connection)
         versions = sla.versions(connection, [line.id for line in lines])
         day = Span(now_ms - DAY_MS, now_ms)
+        material = sla.gather_month(connection, versions.values(), now_ms=now_ms)
         rows = [
             {
                 "service": line,
-                "strip": strip_of(sla.segments(connection, versions.get(line.id, []), day)),
-                "month": _month(connection, line.id, versions.get(line.id, []), now_ms),
+                "strip": strip_of(sla.segments(connection, versions.get(line.id, []), day, material=material)),
+                "month": _month(connection, line.id, versions.get(line.id, []), now_ms, material),
             }
             for line in lines
         ]
@@ -111,11 +112,14 @@ async def show_all(request: web.Request) -> Page:
     return Page("services.html", await context_of(request).db.read(read))
 
 
-def _month(connection: Any, service_id: int, history: Sequence[sla.Version], now_ms: int) -> dict[str, Any] | None:
+def _month(
+    connection: Any, service_id: int, history: Sequence[sla.Version], now_ms: int, material: sla.Material
+) -> dict[str, Any] | None:
     if not history:
         return None
     month = sla.month_in(history, now_ms)
-    return figures(sla.availability(connection, service_id, month, now_ms=now_ms, history=history))
+    found = sla.availability(connection, service_id, month, now_ms=now_ms, history=history, material=material)
+    return figures(found)
 
 
 async def show(request: web.Request) -> Page:
