@@ -185,6 +185,7 @@ class Collector:
         try:
             replayed = await asyncio.to_thread(self.series.open)
             log.info("store opened replayed_rows=%d", replayed)
+            await asyncio.to_thread(self._remember)
             await seed(self.registrar)
             await self.evaluator.start()
             self._run_forever(self.evaluator.run(), "evaluate")
@@ -259,6 +260,12 @@ class Collector:
         for host_id in {one.host for one in (record, before) if one is not None}:
             task = asyncio.ensure_future(self.telemetry.refresh_checks(host_id))
             task.add_done_callback(_logged)
+
+    def _remember(self) -> None:
+        """Give the lists of hosts their last hour back, before anything new arrives."""
+        now_ms = self.clock()
+        for host_id in self.series.hosts_with_data():
+            self.live.seed_from(self.series.select, host_id, now_ms)
 
     async def _housekeeping(self) -> None:
         await self.access.forget_expired()

@@ -97,7 +97,7 @@ async def test_no_page_complains_or_leaves_this_host(site: Site, theme: str) -> 
                 await tab.open(site.base + path)
                 if await tab.value("!!document.querySelector('[data-chart]')"):
                     await tab.until("!document.querySelector('.plot[aria-busy]')")
-                findings = await _findings(tab) if AXE.exists() else []
+                findings = await _findings(tab)
                 wide = await tab.value("document.documentElement.scrollWidth - document.documentElement.clientWidth")
                 complaints = [one for one in tab.complaints if not (name == "missing" and "404" in one)]
                 if problems := [
