@@ -75,6 +75,7 @@ class _Host:
     rows: dict[int, deque[Row]] = field(default_factory=dict)  # by layout
     minute: int = 0
     cpu: deque[float | None] = field(default_factory=lambda: deque(maxlen=HISTORY_MINUTES))
+    vitals: Vitals | None = None  # by the rows above; computed when somebody asks
 
 
 class Subscription:
@@ -170,11 +171,25 @@ class Live:
 
     def vitals(self, host_id: int) -> Vitals | None:
         """How the host is by its newest rows; None when nothing was heard since the start."""
-        host = self._hosts.get(host_id)
-        if host is None:
-            return None
-        newest = max(rows[-1].wall_ms for rows in host.rows.values())
-        return Vitals(newest, *(self._measure(host, name) for name in VITALS))
+        return self.vitals_of([host_id]).get(host_id)
+
+    def vitals_of(self, host_ids: Iterable[int]) -> dict[int, Vitals]:
+        """`vitals` of many hosts; those that were not heard since the start are missing.
+
+        Hosts of the same layout are computed together: one array operation for all of them, not five for each.
+        """
+        heard = {host_id: host for host_id in host_ids if (host := self._hosts.get(host_id)) and host.rows}
+        stale: dict[int, list[_Host]] = {}
+        for host in heard.values():
+            if host.vitals is None:
+                stale.setdefault(_newest_layout(host), []).append(host)
+        for layout_id, hosts in stale.items():
+            pairs = [_pair(host.rows[layout_id], len(host.rows[layout_id]) - 1) for host in hosts]
+            rows = Rows(*(np.concatenate(parts) for parts in zip(*pairs, strict=True)))
+            columns = [self._measure_all(hosts, self._compile(layout_id, name), name, rows) for name in VITALS]
+            for host, *values in zip(hosts, *columns, strict=True):
+                host.vitals = Vitals(host.rows[layout_id][-1].wall_ms, *values)
+        return {host_id: host.vitals for host_id, host in heard.items() if host.vitals is not None}
 
     def cpu_history(self, host_id: int) -> list[float | None]:
         """CPU in use once a minute over the last hour, oldest first."""
@@ -215,6 +230,7 @@ class Live:
             return
         before = rows[-1] if rows else None
         rows.append(row)
+        host.vitals = None
         if row.wall_ms // MINUTE_MS != host.minute:
             self._note_minute(host, row.wall_ms // MINUTE_MS)
         if subscriptions := self._beats.get(host_id):
@@ -227,6 +243,20 @@ class Live:
         host.cpu.extend([None] * min(max(missing, 0), HISTORY_MINUTES))
         host.cpu.append(self._measure(host, VITALS[0]))
         host.minute = minute
+
+    def _measure_all(
+        self, hosts: Sequence[_Host], compiled: Compiled | None, name: str, rows: Rows
+    ) -> list[float | None]:
+        """A measure of hosts by their newest rows, which are of one layout."""
+        if compiled is None:
+            return [self._measure(host, name) for host in hosts]
+        values = compiled.evaluate(rows)
+        worst = np.where(np.isfinite(values), values, -np.inf).max(axis=1, initial=-np.inf).tolist()
+        # Where the newest row does not tell, an older one or another layout may.
+        return [
+            value if math.isfinite(value) else self._measure(host, name)
+            for host, value in zip(hosts, worst, strict=True)
+        ]
 
     def _measure(self, host: _Host, name: str) -> float | None:
         newest_first = sorted(host.rows.items(), key=lambda item: -item[1][-1].wall_ms if item[1] else 0)
@@ -249,6 +279,10 @@ class Live:
                 return None
             self._compiled[key] = MEASURES[name].compile(layout)
         return self._compiled[key]
+
+
+def _newest_layout(host: _Host) -> int:
+    return max(host.rows, key=lambda layout_id: host.rows[layout_id][-1].wall_ms)
 
 
 def _pair(rows: Sequence[Row], at: int) -> Rows:

@@ -68,9 +68,8 @@ async def show_all(request: web.Request) -> Page:
         raise InvalidInput(f"Hosts cannot be sorted by {sort}.", fields={"sort": f"One of {', '.join(_SORTS)}."})
     everything = await context.db.read(board.host_lines)
     found = [line for line in everything if _matches(line, query)]
-    rows: list[dict[str, Any]] = [
-        {"host": line, "vitals": context.live.vitals(line.id) if context.live else None} for line in found
-    ]
+    vitals = context.live.vitals_of([line.id for line in found]) if context.live else {}
+    rows: list[dict[str, Any]] = [{"host": line, "vitals": vitals.get(line.id)} for line in found]
     rows.sort(key=_SORTS[sort.lstrip("-")], reverse=sort.startswith("-"))
     shown = rows[(page - 1) * PAGE_ROWS : page * PAGE_ROWS]
     for row in shown:

@@ -67,6 +67,35 @@ def test_the_history_has_one_point_a_minute_and_gaps_where_nothing_came() -> Non
     assert live.cpu_history(1) == [None, pytest.approx(0.2), None, None, pytest.approx(0.2)]
 
 
+def test_the_vitals_of_many_hosts_are_those_of_each_alone() -> None:
+    live, alone = Live(LAYOUTS.get), Live(LAYOUTS.get)
+    for host_id in range(1, 6):
+        # The fourth has not told its counters a second time, the fifth left them out of its newest row.
+        rows = [(START_MS, 100.0, 50.0), (START_MS + 10_000, 100.0 + host_id, 10.0 * host_id)][
+            : 1 if host_id == 4 else 2
+        ]
+        rows += [(START_MS + 20_000, np.nan, 50.0)] if host_id == 5 else []
+        feed(live, *rows, host_id=host_id)
+        feed(alone, *rows, host_id=host_id)
+    together = live.vitals_of(range(9))
+    assert together == {host_id: alone.vitals(host_id) for host_id in range(1, 6)}
+    assert [one.cpu for one in together.values()] == pytest.approx([0.9, 0.8, 0.7, None, 0.5])
+
+
+def test_vitals_follow_the_next_row() -> None:
+    live = Live(LAYOUTS.get)
+    feed(live, (START_MS, 100.0, 50.0))
+    assert live.vitals_of([1])[1].memory == pytest.approx(0.5)
+    feed(live, (START_MS + 10_000, 105.0, 20.0))
+    assert live.vitals_of([1])[1].memory == pytest.approx(0.8)
+
+
+def test_a_host_with_a_history_only_has_no_vitals_yet() -> None:
+    live = Live(LAYOUTS.get)
+    live.seed(1, [0.1])
+    assert live.vitals(1) is None
+
+
 def test_a_seed_fills_only_an_empty_history() -> None:
     live = Live(LAYOUTS.get)
     live.seed(1, [0.1, 0.2])
