@@ -1,10 +1,11 @@
 """Pages of every register: list, form, record with history, and the steps of its life cycle.
 
-All of it follows from the registers' descriptions; nothing here knows one of them.
+All of it follows from the registers' descriptions; only `PROPOSALS` names one of them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from aiohttp import web
@@ -21,6 +22,7 @@ from collector.edges.http import render
 from collector.edges.http.context import context_of
 from collector.edges.http.routing import Page, Permission, Route
 from collector.flows import manifest
+from collector.notify.webhook import new_secret
 from collector.store import audit
 from collector.store import registers as store
 from collector.store.database import Connection
@@ -29,6 +31,8 @@ from collector.store.registers import PAGE_ROWS, Query
 HISTORY_ROWS = 50
 PICKS_MOST = 200
 """Longer lists are searched, not picked from."""
+PROPOSALS: Mapping[tuple[str, str], Callable[[], str]] = {("channel", "secret"): new_secret}
+"""Register and field → what a new record's form suggests: messages are signed unless somebody decides otherwise."""
 BASE = "/registers"
 ONE = f"{BASE}/{{register:{'|'.join(NAMES)}}}"
 
@@ -167,8 +171,10 @@ async def _record(
 
 
 async def new(request: web.Request) -> Page:
-    """An empty form."""
-    return await _form(request, None, shape.filled(_register(request), None, None))
+    """An empty form; what is better made than thought up is filled in already."""
+    register = _register(request)
+    made = {name: make() for (of, name), make in PROPOSALS.items() if of == register.name}
+    return await _form(request, None, shape.filled(register, None, None) | made)
 
 
 async def edit(request: web.Request) -> Page:

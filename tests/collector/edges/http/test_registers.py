@@ -6,6 +6,7 @@ import csv
 import html
 import io
 import json
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -155,6 +156,14 @@ async def test_a_secret_is_never_in_a_page_and_stays_when_left_empty(start: Star
     cleared = edited | {"version": "2", "clear.secret": "true"}
     await client.post("/registers/channel/c", data=cleared, headers=headers)
     assert (await (await client.get("/api/v1/channel/c")).json())["secret"] == "not set"
+
+
+async def test_a_new_channels_form_suggests_a_fresh_secret(start: Start) -> None:
+    client = await start()
+    pages = [await (await client.get("/registers/channel/-/new")).text() for _ in range(2)]
+    secrets = [re.search(r'value="(whsec_[^"]+)"', page) for page in pages]
+    assert all(secrets)
+    assert secrets[0][1] != secrets[1][1]
 
 
 async def test_who_may_only_look_sees_no_buttons_and_cannot_write(start: Start) -> None:
