@@ -25,7 +25,7 @@ from collector.store.database import Database
 from tests.chaos import forked_agent, forked_collector
 from tests.chaos.length import times
 from tests.system.killing.audit import audit
-from tests.system.killing.stand import Life, until
+from tests.system.killing.stand import Life, start_and_watch
 
 SEED = 20261124
 AGENTS = 2
@@ -101,11 +101,9 @@ def _storm(lives: list[Life], rng: random.Random, kills: int) -> None:
 def _settle(lives: list[Life]) -> None:
     """Let everything be delivered, then stop; a collector without a web server just dies."""
     collector, *others = lives
-    for life in lives:
-        life.start()
+    collector.start()
+    start_and_watch(others)
     for life in others:
-        until(lambda life=life: life.plan.notes_path.stat().st_size > 0, "the agent runs")  # type: ignore[misc]
-        time.sleep(0.3)
         life.stop()
     collector.abandon()
 

@@ -10,7 +10,7 @@ import random
 import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -116,6 +116,17 @@ def acked(life: Life) -> int:
     """How many acknowledgements an agent has noted; cheap to ask."""
     path = life.plan.notes_path
     return path.read_text().count("\nacked ") if path.exists() else 0
+
+
+def start_and_watch(lives: Sequence[Life]) -> None:
+    """Start agents and wait until each one has taken over its ledger: from then on it understands SIGTERM."""
+    before = [life.plan.notes_path.stat().st_size for life in lives]
+    for life in lives:
+        life.start()
+    until(
+        lambda: all(life.plan.notes_path.stat().st_size > size for life, size in zip(lives, before, strict=True)),
+        "the agents run",
+    )
 
 
 def until(condition: Callable[[], bool], what: str, *, seconds: float = START_SECONDS) -> None:

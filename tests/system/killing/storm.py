@@ -6,13 +6,12 @@ import random
 import time
 from dataclasses import replace
 
-from tests.system.killing.stand import Life, Stand, until
+from tests.system.killing.stand import Life, Stand, start_and_watch
 
 COLLECTOR_LIFE_SECONDS = (0.05, 2.2)
 """From a kill in the middle of opening the database to some seconds of commits."""
 AGENT_LIFE_SECONDS = (0.1, 8.0)
 SLOW_COMMIT_SECONDS = 0.02
-DRAIN_SECONDS = 100.0
 
 
 class Storm:
@@ -43,10 +42,8 @@ class Storm:
 
 def drain(stand: Stand) -> None:
     """Start everybody a last time, let the agents deliver what they hold, and stop all of them in order."""
-    for life in (stand.collector, *stand.agents):
-        life.start()
-    until(lambda: all(life.is_alive for life in stand.agents), "the agents run")
-    time.sleep(0.5)
+    stand.collector.start()
+    start_and_watch(stand.agents)
     for life in stand.agents:
         life.stop()
     stand.collector.stop()
