@@ -28,6 +28,7 @@ from collector.store import migrations
 from collector.store.database import Database
 
 LOOPBACK = ["127.0.0.0/8", "::1/128"]
+WIDE = 1_000
 EXIT_FAILED, EXIT_USAGE, EXIT_STORE = 1, 2, 70
 
 EXAMPLES = """
@@ -371,7 +372,8 @@ def _table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
     table = Table(*columns, box=None, pad_edge=False, header_style="bold")
     for row in rows:
         table.add_row(*row)
-    Console(soft_wrap=not sys.stdout.isatty()).print(table)
+    # Programs get every column whole; only a terminal has an edge.
+    Console(width=None if sys.stdout.isatty() else WIDE).print(table)
 
 
 def main() -> None:

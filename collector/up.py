@@ -27,9 +27,6 @@ LOCAL_ACCOUNT = "local"
 AGENT_FILE = """\
 # The agent that `sigap up` runs on this host. Add checks here, or accept proposals on the host's page.
 central_checks = "allow"
-
-[state]
-directory = "{state}"
 """
 IDENTITY_FILE = "identity.json"
 """Where an agent keeps who it is."""
@@ -51,7 +48,7 @@ class LocalAgent:
         """Enrol when there is no valid identity yet, and run until `stop`."""
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         if not self._config.exists():
-            self._config.write_text(AGENT_FILE.format(state=self._folder), encoding="utf-8")
+            self._config.write_text(AGENT_FILE, encoding="utf-8")
         if not await self._is_enrolled(collector):
             # An agent prefers the identity it has; one that the collector does not know any more is of no use.
             (self._folder / IDENTITY_FILE).unlink(missing_ok=True)
@@ -82,7 +79,12 @@ class LocalAgent:
         return any(one.host_name == socket.gethostname() and one.status == agents.ACTIVE for one in known)
 
     async def _keep_running(self) -> None:
-        environment = {**os.environ, "MALLOC_ARENA_MAX": "2"}
+        # The directory may be copied elsewhere, so that its own file must not name it.
+        environment = {
+            "MALLOC_ARENA_MAX": "2",
+            **os.environ,
+            "SIGAP_AGENT_STATE__DIRECTORY": str(self._folder.absolute()),
+        }
         if self._token.exists():
             environment["SIGAP_AGENT_ENROLMENT__TOKEN_FILE"] = str(self._token)
         for attempt in range(sys.maxsize):
