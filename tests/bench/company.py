@@ -259,7 +259,7 @@ async def _measure(db: Database, found: Sequence[Host], now_ms: int) -> None:
         rows = [Row(hosts.LAYOUT_ID, at, table[beat].tobytes()) for beat, at in enumerate(times)]
         for first in range(0, beats, 1000):
             await _absorb(db, store, [Accepted(host.agent_id, host.id, now_ms, False, rows[first : first + 1000])])
-    await store.flush()
+    await store.flush(everything=True)
     await store.retain()
     fleet = hosts.Fleet(len(found), RECENT_MS // hosts.BEAT_MS, now_ms - RECENT_MS)
     for beat in fleet.rows():

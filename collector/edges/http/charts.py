@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from collector.domain import series
+from collector.domain.pattern import LENGTH_LIMIT
 from collector.domain.series import NAME_LABEL, Layout, SeriesData
 from collector.edges.http.i18n import mark
 
@@ -196,6 +197,20 @@ CHARTS: tuple[Chart, ...] = (
 )  # fmt: skip
 NAMES = tuple(sorted({name for chart in CHARTS for name in chart.names}))
 COUNTER_SUFFIX = "_total"
+
+
+def _alternatives(names: Iterable[str]) -> tuple[str, ...]:
+    """As few regular expressions as match these names and nothing else."""
+    patterns: list[str] = []
+    for name in names:
+        if patterns and len(patterns[-1]) + 1 + len(name) <= LENGTH_LIMIT:
+            patterns[-1] += f"|{name}"
+        else:
+            patterns.append(name)
+    return tuple(patterns)
+
+
+NAME_PATTERNS = _alternatives(NAMES)
 
 
 def grid(since_ms: int, until_ms: int, points: int) -> NDArray[np.int64]:

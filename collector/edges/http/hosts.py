@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -17,7 +16,7 @@ from collector.domain.registers.kinds import slugify
 from collector.domain.sample import State
 from collector.domain.series import LOOKBACK_MS, NAME_LABEL, Matcher, SeriesData
 from collector.domain.status import timeline
-from collector.edges.http import charts
+from collector.edges.http import charts, observed
 from collector.edges.http.context import Context, context_of, viewer_of
 from collector.edges.http.form import fields_of
 from collector.edges.http.render import json_bytes
@@ -185,8 +184,8 @@ def _document(connection: Any, host_id: int, kind: str) -> dict[str, Any] | None
     found = documents.latest(connection, host_id, kind)
     if found is None:
         return None
-    body = json.loads(found.body)
-    return {"wall_ms": found.wall_ms, "body": body if isinstance(body, dict) else {"items": body}}
+    body = observed.read(kind, found.body)
+    return None if body is None else {"wall_ms": found.wall_ms, "body": body}
 
 
 def span_of(request: web.Request, now_ms: int) -> tuple[str, Span]:
@@ -225,10 +224,10 @@ def _draw(context: Context, host_id: int, span: Span, points: int) -> dict[str, 
     step = int(times[1] - times[0]) if times.size > 1 else charts.STEP_LEAST_MS
     since_ms = int(times[0]) - max(step, LOOKBACK_MS)
     found: list[SeriesData] = []
-    for name in charts.NAMES:
-        found += context.series.select(
-            [Matcher(NAME_LABEL, "=", name)], since_ms, span.until_ms + 1, host_ids=[host_id]
-        )
+    # A few questions for all of them: the blocks of a month are opened for each question anew.
+    for names in charts.NAME_PATTERNS:
+        matcher = Matcher(NAME_LABEL, "=~", names)
+        found += context.series.select([matcher], since_ms, span.until_ms + 1, host_ids=[host_id])
     return charts.draw(charts.history(found, times), since_ms=span.since_ms, until_ms=span.until_ms)
 
 

@@ -28,6 +28,7 @@ import struct
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,14 +57,14 @@ class Family:
     """An opened family: arrays are decompressed one by one, when asked for."""
 
     rows: int
-    lengths: tuple[int, ...]
+    ends: tuple[int, ...]  # of each array in the payload
     statistics: NDArray[np.float64] | None  # (arrays, 4)
     payload: bytes
 
     def array(self, position: int) -> Values:
         """Decompress one array."""
-        start = sum(self.lengths[:position])
-        return expand(self.payload[start : start + self.lengths[position]], self.rows)
+        start = self.ends[position - 1] if position else 0
+        return expand(self.payload[start : self.ends[position]], self.rows)
 
 
 def compress(values: Values, *, quick: bool = False) -> bytes:
@@ -126,7 +127,7 @@ def decode_family(record: bytes) -> Family:
     if statistics:
         summary = np.frombuffer(body, dtype="<f8", count=STATISTICS * count, offset=offset).reshape(count, STATISTICS)
         offset += 8 * STATISTICS * count
-    return Family(rows, lengths, summary, body[offset:])
+    return Family(rows, tuple(accumulate(lengths)), summary, body[offset:])
 
 
 def summarise(matrix: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -45,6 +45,7 @@ class Head:
         "_chunks",
         "_count",
         "_last_ms",
+        "_sealed_bytes",
         "_seen",
         "_times",
         "_values",
@@ -57,6 +58,7 @@ class Head:
         self.first_record = first_record  # oldest journal record with one of these rows
         self.opened_ms = self.touched_ms = now_ms
         self._chunks: list[Chunk] = []
+        self._sealed_bytes = 0
         self._times = np.empty(FIRST_ROWS, dtype=np.int64)
         self._values = np.empty((FIRST_ROWS, width), dtype=np.float64)
         self._count = 0
@@ -69,7 +71,7 @@ class Head:
     @property
     def nbytes(self) -> int:
         """Memory used by rows."""
-        return int(self._values.nbytes + self._times.nbytes) + sum(chunk.nbytes for chunk in self._chunks)
+        return int(self._values.nbytes + self._times.nbytes) + self._sealed_bytes
 
     def append(self, wall_ms: int, values: bytes) -> bool:
         """Add a row; False when this time is there already."""
@@ -109,6 +111,7 @@ class Head:
         columns = np.ascontiguousarray(self._values[order].T)
         packed = tuple(block.compress(column, quick=True) for column in columns)
         self._chunks.append(Chunk(self._times[order], packed))
+        self._sealed_bytes += self._chunks[-1].nbytes
         # A reader may still look at the old array, so it is replaced instead of filled anew.
         self._times = np.empty(SEAL_ROWS, dtype=np.int64)
         self._values = np.empty((SEAL_ROWS, self._values.shape[1]), dtype=np.float64)

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,6 +70,7 @@ class Plan:
 
     columns: Mapping[int, tuple[int, ...]]
     hosts: frozenset[int] | None
+    slots: Mapping[Kind, tuple[str, ...]] | None = None  # of buckets; None: all
 
     def families(self, layouts: Layouts) -> set[str]:
         """Names of the metrics to read."""
@@ -109,6 +111,8 @@ class Reader:
         plan = self._plan(matchers, host_ids)
         if not plan.columns or plan.hosts == frozenset() or until_ms <= since_ms:
             return []
+        if level and aggregate in rollup.NEEDED:
+            plan = replace(plan, slots=rollup.NEEDED[aggregate])
         # A bucket is labelled with its end, and a counter's growth needs the bucket before.
         first = since_ms - 2 * TIERS[level].resolution_ms
         tables = self.db.read_now(lambda connection: self.read(connection, level, plan, (first, until_ms)))
@@ -214,8 +218,18 @@ class Reader:
             finer = self.read(connection, level - 1, Plan(plan.columns, hosts), inside)
             for key, table in finer.items():
                 if Place(*key, window_ms) in missing:
-                    parts[key].append(self.roll(table, key[1], level))
+                    parts[key].append(self._narrow(self.roll(table, key[1], level), key[1], plan))
         return {key: join(tables) for key, tables in parts.items()}
+
+    def _narrow(self, table: Table, layout_id: int, plan: Plan) -> Table:
+        """Only the slots that are asked for."""
+        layout, slots = self.layouts.get(layout_id), plan.slots
+        if slots is None or layout is None:
+            return table
+        return Table(
+            table.times,
+            {p: {name: found[name] for name in slots[layout.columns[p].kind]} for p, found in table.columns.items()},
+        )
 
     def roll(self, table: Table, layout_id: int, level: int) -> Table:
         """Rows of the next finer tier as buckets of this one."""
@@ -247,7 +261,7 @@ class Reader:
         layout = self.layouts.get(stored.place.layout_id)
         assert layout is not None
         positions = plan.columns[stored.place.layout_id]
-        return Table(stored.times, unpack(stored, layout, tier, positions))
+        return Table(stored.times, unpack(stored, layout, tier, positions, slots=plan.slots))
 
     def _assemble(
         self, tables: Mapping[Key, Table], level: int, aggregate: str, span: tuple[int, int]
@@ -271,21 +285,42 @@ class Reader:
         ]
 
 
-def unpack(stored: shelf.Stored, layout: Layout, tier: Tier, positions: Iterable[int]) -> Columns:
+def unpack(
+    stored: shelf.Stored,
+    layout: Layout,
+    tier: Tier,
+    positions: Iterable[int],
+    *,
+    slots: Mapping[Kind, tuple[str, ...]] | None = None,
+) -> Columns:
     """The columns of a block, decompressed; columns of a damaged or missing family are left out."""
     columns: Columns = {}
+    firsts: dict[str, dict[int, int]] = {}
     for position in positions:
         column = layout.columns[position]
         family = stored.families.get(column.name)
         if family is None:
             continue
-        place = layout.families[column.name].index(position)
-        names = ("value",) if tier is RAW_TIER else rollup.SLOTS[column.kind]
-        before = place
-        if tier is not RAW_TIER:
-            before = sum(len(rollup.SLOTS[layout.columns[p].kind]) for p in layout.families[column.name][:place])
-        columns[position] = {name: family.array(before + offset) for offset, name in enumerate(names)}
+        if column.name not in firsts:
+            firsts[column.name] = _first_arrays(layout, tier, column.name)
+        first, names = firsts[column.name][position], _slots(tier, column.kind)
+        columns[position] = {
+            name: family.array(first + offset)
+            for offset, name in enumerate(names)
+            if slots is None or name in slots[column.kind]
+        }
     return columns
+
+
+def _slots(tier: Tier, kind: Kind) -> tuple[str, ...]:
+    return ("value",) if tier is RAW_TIER else rollup.SLOTS[kind]
+
+
+def _first_arrays(layout: Layout, tier: Tier, name: str) -> dict[int, int]:
+    """Position in the layout → where the arrays of that column begin in its family."""
+    positions = layout.families[name]
+    sizes = [len(_slots(tier, layout.columns[position].kind)) for position in positions]
+    return dict(zip(positions, accumulate(sizes, initial=0), strict=False))
 
 
 def join(tables: Sequence[Table]) -> Table:

@@ -90,6 +90,11 @@ AGGREGATES: dict[str, dict[Kind, Callable[[Slots], Values]]] = {
 """What a reader can ask of a bucket. `auto` is the mean of a gauge and the last value of a counter; `increase` is a
 counter's growth since the bucket before."""
 
+NEEDED: dict[str, dict[Kind, tuple[str, ...]]] = {
+    "auto": {Kind.GAUGE: ("sum", "count"), Kind.COUNTER: ("last", "count")},
+}
+"""The slots that an aggregate of `AGGREGATES` is computed from; those that are not named here may need any."""
+
 
 def _mean(slots: Slots) -> Values:
     return slots["sum"] / np.maximum(slots["count"], 1.0)

@@ -16,7 +16,7 @@ from collector.store.schema import block as block_table
 from collector.store.schema import block_family
 from collector.store.series import block
 from collector.store.series.heads import Place
-from collector.store.series.tiers import Tier
+from collector.store.series.tiers import TIERS, Tier
 
 _log = logging.getLogger(__name__)
 
@@ -120,7 +120,8 @@ def uncovered(tier: Tier, scope: Scope, connection: Connection) -> set[Place]:
     )
     statement = (
         select(finer.c.host_id, finer.c.layout_id, window)
-        .where(finer.c.resolution_ms < tier.resolution_ms, *_in_scope(finer, scope), ~covering)
+        # Named one by one, so that the index by resolution and host is of use.
+        .where(finer.c.resolution_ms.in_(_finer(tier)), *_in_scope(finer, scope), ~covering)
         .distinct()
     )
     return {Place(*row) for row in connection.execute(statement)}
@@ -184,6 +185,10 @@ def count(connection: Connection) -> dict[int, int]:
     """Number of blocks by resolution in milliseconds."""
     statement = select(block_table.c.resolution_ms, func.count()).group_by(block_table.c.resolution_ms)
     return {int(resolution_ms): int(found) for resolution_ms, found in connection.execute(statement)}
+
+
+def _finer(tier: Tier) -> list[int]:
+    return [one.resolution_ms for one in TIERS if one.resolution_ms < tier.resolution_ms]
 
 
 def _in_scope(table: FromClause, scope: Scope) -> list[ColumnElement[bool]]:
