@@ -10,33 +10,19 @@ Does not parse, store, send, or look at the clock; every rule is in the manual p
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
-from hashlib import blake2b
 from typing import Any, NamedTuple, Protocol
 
-PROTOCOL_VERSION = 1
-EPOCH_BYTES = 16
-DIGEST_BYTES = 32
-GENESIS = bytes(DIGEST_BYTES)
-"""The digest before the first batch of an epoch."""
+from collector.chain import DIGEST_BYTES, EPOCH_BYTES, MARK_BYTES, SEGMENT, Lane
 
+PROTOCOL_VERSION = 1
 LANES_MAX = 64
 """Open lanes per agent: a link that flaps must not create epochs without end."""
-MARK_BYTES = 8
-"""Of a digest kept to recognise a duplicate: a wrong match needs 2^64 tries by somebody who holds the key anyway."""
-SEGMENT = 64
-"""Marks in one segment. The open one is in the lane's row, full ones are written once."""
-SEGMENTS = 16
-"""Full segments kept: 1,024 digests per lane."""
 AHEAD_MS = 5 * 60 * 1000
 BEHIND_MS = 30 * 24 * 3600 * 1000
 SEQ_MAX = (1 << 40) - 1
-
-_NUMBERS = struct.Struct("<Qqq")
-_PERSON = b"sigap batch 1"
 
 
 class GapReason(IntEnum):
@@ -177,39 +163,6 @@ Effect = Store | RecordGap | Quarantine | Seal | Duplicate | Conflict | Reply
 # ── lanes ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@dataclass(frozen=True, slots=True)
-class Lane:
-    """How far one epoch is committed."""
-
-    acked_seq: int = 0
-    digest: bytes = GENESIS  # of acked_seq
-    marks: bytes = bytes(MARK_BYTES)  # of the open segment, up to acked_seq; number 0 has the empty mark
-    ended: bool = False
-
-    @property
-    def segment(self) -> int:
-        """The open segment: marks of the numbers from segment * SEGMENT on."""
-        return self.acked_seq // SEGMENT
-
-    def advanced(self, to_seq: int, digest: bytes) -> tuple[Lane, list[tuple[int, bytes]]]:
-        """The lane after `to_seq`, and the segments that became full; numbers in a gap have empty marks."""
-        sealed = []
-        segment, marks = self.segment, self.marks
-        steps = to_seq - self.acked_seq
-        if steps > SEGMENT * (SEGMENTS + 1):
-            # A wide gap: nothing before it can be a duplicate that is worth comparing.
-            segment = to_seq // SEGMENT
-            marks = bytes((to_seq - segment * SEGMENT) * MARK_BYTES)
-        else:
-            marks += bytes((steps - 1) * MARK_BYTES)
-        marks += digest[:MARK_BYTES]
-        size = SEGMENT * MARK_BYTES
-        while len(marks) > size:
-            sealed.append((segment, marks[:size]))
-            segment, marks = segment + 1, marks[size:]
-        return Lane(to_seq, digest, marks, self.ended), sealed
-
-
 class History(Protocol):
     """What the store remembers beyond the ledger; asked inside the transaction."""
 
@@ -229,6 +182,7 @@ class Ledger:
     lanes: dict[bytes, Lane] = field(default_factory=dict)
     nacked: frozenset[bytes] = frozenset()  # told what comes next; more of the same is already on its way
     resynced: frozenset[bytes] = frozenset()  # told to close; what is still on its way is not looked at
+    held: dict[bytes, int] = field(default_factory=dict)  # told to send again from here; what is after it waits for it
 
     def draft(self, history: History) -> Draft:
         """A transaction's view."""
@@ -238,12 +192,23 @@ class Ledger:
         """The draft's transaction is on disk."""
         self.lanes.update(draft.lanes)
         self.nacked, self.resynced = frozenset(draft.nacked), frozenset(draft.resynced)
+        self.held = dict(draft.held)
 
-    def hold(self, epochs: Iterable[bytes], *, reason: str, retry_after_ms: int) -> list[Nack]:
-        """Nothing of these epochs could be committed: what to send again, and when."""
-        self.nacked |= frozenset(epochs)
-        next_seq = {epoch: self.lanes.get(epoch, Lane()).acked_seq + 1 for epoch in epochs}
-        return [Nack(epoch, seq, reason, retry_after_ms) for epoch, seq in next_seq.items()]
+    def hold(self, events: Iterable[Event], *, reason: str, retry_after_ms: int) -> list[Nack]:
+        """None of these events could be looked at: what to send again, and when.
+
+        That is not always the number after the committed ones: where a rolled-back lane goes through its past, a batch
+        that is passed over would later be taken for one that was never stored.
+        """
+        wanted: dict[bytes, int] = {}
+        for event in events:
+            wanted.setdefault(event.epoch, self.lanes.get(event.epoch, Lane()).acked_seq + 1)
+            if event.epoch not in self.resynced and (seq := _first_seq(event)):
+                self.held[event.epoch] = min(seq, self.held.get(event.epoch, seq))
+        self.nacked |= frozenset(wanted)
+        return [
+            Nack(epoch, min(seq, self.held.get(epoch, seq)), reason, retry_after_ms) for epoch, seq in wanted.items()
+        ]
 
 
 class Draft:
@@ -253,11 +218,16 @@ class Draft:
         self.lanes: dict[bytes, Lane] = {}  # only what changed
         self.opened: list[bytes] = []  # of those, the ones that are new
         self.nacked, self.resynced = set(ledger.nacked), set(ledger.resynced)
+        self.held = dict(ledger.held)
         self._committed = ledger.lanes
         self._history = history
 
     def step(self, event: Event, now_ms: int) -> list[Effect]:
         """Judge one event in the order of arrival."""
+        if (seq := _first_seq(event)) and seq > self.held.get(event.epoch, seq):
+            return []
+        if seq:
+            self.held.pop(event.epoch, None)
         if isinstance(event, Batch):
             return self._batch(event, now_ms)
         if isinstance(event, Gap):
@@ -379,24 +349,6 @@ class Draft:
         return [Conflict(epoch, seq), Resync(epoch, lane.acked_seq, why)]
 
 
-def digest(epoch: bytes, seq: int, previous: bytes, *, times: tuple[int, int], boot_id: str, payload: bytes) -> bytes:
-    """BLAKE2b-256 over the canonical batch; `times` are (wall_ms, boottime_ns), `payload` is uncompressed.
-
-    Raises:
-        ValueError: a number or the boot id is out of range.
-
-    Source: the manual page "wire format". The agent computes it by code of its own.
-    """
-    boot = boot_id.encode()
-    try:
-        head = epoch + _NUMBERS.pack(seq, *times) + bytes((len(boot),)) + boot + previous
-    except struct.error as error:
-        raise ValueError(str(error)) from error
-    state = blake2b(head, digest_size=DIGEST_BYTES, person=_PERSON)
-    state.update(payload)
-    return state.digest()
-
-
 def latest(replies: Iterable[Reply]) -> list[Reply]:
     """The replies worth sending: of the acknowledgements of an epoch only the highest, since they are cumulative."""
     acked: dict[bytes, int] = {}
@@ -411,3 +363,10 @@ def latest(replies: Iterable[Reply]) -> list[Reply]:
 
 def _time_flaw(wall_ms: int, now_ms: int) -> str:
     return "its time lies more than five minutes in the future" if wall_ms > now_ms + AHEAD_MS else ""
+
+
+def _first_seq(event: Event) -> int:
+    """The number that an event begins with; 0 for the end of a lane."""
+    if isinstance(event, Batch):
+        return event.seq
+    return event.from_seq if isinstance(event, Gap) else 0

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import grpc
 import grpc.aio
 
-from collector import protocol
+from collector import chain, protocol
 from collector.demo.identity import VERSION, Identity
 from collector.domain.errors import CollectorError
 from collector.domain.series import Layout
@@ -55,9 +55,9 @@ class Lane:
     """An ordered sequence of batches."""
 
     backfill: bool
-    epoch: bytes = field(default_factory=lambda: secrets.token_bytes(protocol.EPOCH_BYTES))
+    epoch: bytes = field(default_factory=lambda: secrets.token_bytes(chain.EPOCH_BYTES))
     seq: int = 0
-    digest: bytes = protocol.GENESIS
+    digest: bytes = chain.GENESIS
     window: int = 1  # how many may wait, as the collector says
     waiting: OrderedDict[int, bytes] = field(default_factory=OrderedDict)  # number → frame, not acknowledged yet
 
@@ -194,7 +194,7 @@ class Stream:
         lane.seq += 1
         previous, lane.digest = (
             lane.digest,
-            protocol.digest(
+            chain.digest(
                 lane.epoch, lane.seq, lane.digest, times=(content.wall_ms, 0), boot_id=self._boot_id, payload=raw
             ),
         )

@@ -13,7 +13,7 @@ from typing import NamedTuple, TypeVar
 
 from google.protobuf.message import DecodeError
 
-from collector import protocol
+from collector import chain, protocol
 from collector.domain.sample import Document, Result, Row, State
 from collector.flows.session import Content
 from collector.protocol import Ack, Batch, Gap, GapReason, LaneEnd, Nack, Refuse, Reply, Resync
@@ -107,7 +107,7 @@ def reply_frame(reply: Reply) -> bytes:
     return _FRAMES[type(reply)](reply).SerializeToString()
 
 
-def welcome_frame(session: int, known: dict[bytes, protocol.Lane], *, now_ms: int, limits: pb.Limits) -> bytes:
+def welcome_frame(session: int, known: dict[bytes, chain.Lane], *, now_ms: int, limits: pb.Limits) -> bytes:
     """The first thing an agent is told."""
     cursors = [pb.Cursor(epoch=epoch, acked_seq=lane.acked_seq, digest=lane.digest) for epoch, lane in known.items()]
     welcome = pb.Welcome(
@@ -151,10 +151,10 @@ _FRAMES: dict[type, Callable[..., pb.CollectorFrame]] = {
 
 def _content(message: pb.Batch, row_bytes: RowBytes, now_ms: int) -> Content:
     payload = _inflate(message)
-    if len(message.previous_digest) != protocol.DIGEST_BYTES or len(message.boot_id) > BOOT_ID_LENGTH:
+    if len(message.previous_digest) != chain.DIGEST_BYTES or len(message.boot_id) > BOOT_ID_LENGTH:
         raise Flaw("its previous digest or boot id has the wrong length")
     try:
-        own = protocol.digest(
+        own = chain.digest(
             message.epoch,
             message.seq,
             message.previous_digest,

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from collector import protocol
+from collector import chain, protocol
 from collector.domain.errors import CollectorError, Forbidden, InvalidInput, StoreBroken, StoreError
 from collector.domain.sample import Accepted
 from collector.flows.enrol import admit
@@ -101,7 +101,7 @@ class Ingest:
         """
         now_ms = self.clock()
 
-        def work(connection: Connection) -> tuple[int, int, dict[bytes, protocol.Lane]]:
+        def work(connection: Connection) -> tuple[int, int, dict[bytes, chain.Lane]]:
             credential = admit(connection, agent_id, fingerprint, now_ms)
             return credential.host_id, *lanes.open_session(connection, agent_id, greeting, now_ms)
 
@@ -335,10 +335,9 @@ class Ingest:
             return
         self._note_failure(error)
         for session, events in work.items():
-            epochs = dict.fromkeys(event.epoch for event in events)
             if not session.over:
                 reason = "the collector cannot store at the moment"
-                session.reply(session.ledger.hold(epochs, reason=reason, retry_after_ms=RETRY_MS))
+                session.reply(session.ledger.hold(events, reason=reason, retry_after_ms=RETRY_MS))
 
     def _note_failure(self, error: Exception) -> None:
         """Say once that nothing can be stored; it is said again when it works again."""

@@ -10,9 +10,10 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, bindparam, delete, func, insert, or_, select, update
 
-from collector import protocol
+from collector import chain, protocol
+from collector.chain import Lane
 from collector.domain.trust import Credential
-from collector.protocol import Draft, Gap, Lane, Quarantine, Seal
+from collector.protocol import Draft, Gap, Quarantine, Seal
 from collector.store import schema
 from collector.store.agents import ACTIVE
 
@@ -189,7 +190,7 @@ def seal(connection: Connection, agent_id: str, seals: Iterable[Seal]) -> None:
         connection.execute(
             delete(SEGMENT).where(
                 key,
-                or_(SEGMENT.c.segment <= full.segment - protocol.SEGMENTS, SEGMENT.c.segment == full.segment),
+                or_(SEGMENT.c.segment <= full.segment - chain.SEGMENTS, SEGMENT.c.segment == full.segment),
             )
         )
         connection.execute(
@@ -225,7 +226,7 @@ def quarantine(connection: Connection, kept: Sequence[tuple[str, Quarantine]], n
         [
             {
                 "agent_id": agent_id,
-                "epoch": one.epoch[: protocol.EPOCH_BYTES],
+                "epoch": one.epoch[: chain.EPOCH_BYTES],
                 "seq": min(one.seq, protocol.SEQ_MAX),
                 "reason": one.reason[:200],
                 "body": one.body[:QUARANTINE_BODY_BYTES],

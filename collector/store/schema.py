@@ -94,7 +94,7 @@ lane = Table(
     Column("epoch", LargeBinary(16), primary_key=True),
     Column("acked_seq", BigInteger, nullable=False),
     Column("digest", LargeBinary(32), nullable=False),  # of acked_seq
-    Column("marks", LargeBinary(512), nullable=False),  # of the open segment, see collector.protocol.Lane
+    Column("marks", LargeBinary(512), nullable=False),  # of the open segment, see collector.chain.Lane
     Column("opened_ms", BigInteger, nullable=False),
     Column("ended_ms", BigInteger),  # a tombstone: a resurrected epoch is recognised
     Index("ix_lane_ended", "ended_ms"),

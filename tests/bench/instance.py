@@ -20,10 +20,11 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self, TypedDict
 
 from collector.app import Collector, wall_ms
+from collector.chain import GENESIS, digest
 from collector.config import load
 from collector.domain.sample import Result, Row, State
 from collector.flows.session import Content, Session
-from collector.protocol import GENESIS, Batch, Reply, digest
+from collector.protocol import Batch, Reply
 from collector.store.database import Database
 from collector.store.lanes import Greeting
 from collector.store.migrations import migrate

@@ -15,7 +15,7 @@ from typing import Any, TypedDict
 import grpc
 import grpc.aio
 
-from collector.protocol import GENESIS, digest
+from collector.chain import GENESIS, digest
 from protos.telemetry.v1 import telemetry_pb2 as pb
 from protos.telemetry.v1 import telemetry_pb2_grpc as services
 from tests.bench import hosts

@@ -19,12 +19,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from sqlalchemy import Connection, select
 
 from agent.identity import Identity
+from collector.chain import GENESIS, digest
 from collector.domain.errors import StoreBroken
 from collector.domain.sample import Accepted
 from collector.edges.rpc import Checks, Telemetry, telemetry_server
 from collector.flows.authority import Authority
 from collector.flows.ingest import Ingest
-from collector.protocol import GENESIS, digest
 from collector.store import agents
 from collector.store.database import Database
 from collector.store.documents import Documents

@@ -6,8 +6,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector import protocol
-from collector.protocol import MARK_BYTES, SEGMENT, Ack, Lane, Nack, latest
+from collector import chain
+from collector.chain import GENESIS, MARK_BYTES, SEGMENT, Lane
+from collector.protocol import Ack, Batch, Duplicate, Effect, Event, Ledger, Nack, Resync, latest
+
+EPOCH = b"e" * 16
+NOW_MS = 1_790_000_000_000
+
+
+class Nothing:
+    """A history that remembers nothing beyond the ledger."""
+
+    def marks(self, epoch: bytes, segment: int) -> bytes | None:
+        return None
+
+    def lane(self, epoch: bytes) -> Lane | None:
+        return None
 
 
 def seal(seq: int) -> bytes:
@@ -41,4 +55,35 @@ def test_acknowledgements_are_cumulative() -> None:
 
 def test_a_number_out_of_range_has_no_digest() -> None:
     with pytest.raises(ValueError, match=r"argument|format|int"):
-        protocol.digest(b"", -1, b"", times=(0, 0), boot_id="", payload=b"")
+        chain.digest(b"", -1, b"", times=(0, 0), boot_id="", payload=b"")
+
+
+def committed(ledger: Ledger, *events: Event) -> list[Effect]:
+    draft = ledger.draft(Nothing())
+    effects = [effect for event in events for effect in draft.step(event, NOW_MS)]
+    ledger.adopt(draft)
+    return effects
+
+
+def batch(seq: int, *, of: bytes = b"") -> Batch:
+    previous = seal(seq - 1) if seq > 1 else GENESIS
+    return Batch(EPOCH, seq, NOW_MS, of + seal(seq)[len(of) :], previous, False, 1, None)
+
+
+def test_what_could_not_be_looked_at_comes_again_before_what_follows_it_is_judged() -> None:
+    ledger = Ledger()
+    committed(ledger, *(batch(seq) for seq in range(1, 10)))
+    # A snapshot is put back: the agent goes through its past, where 2 is stored and 3 will be another one.
+    assert ledger.hold([batch(2)], reason="full", retry_after_ms=5) == [Nack(EPOCH, 2, "full", 5)]
+    assert committed(ledger, batch(3, of=b"another")) == []
+    assert ledger.hold([batch(4)], reason="full", retry_after_ms=5) == [Nack(EPOCH, 2, "full", 5)]
+    assert committed(ledger, batch(2)) == [Duplicate(EPOCH, 2), Ack(EPOCH, 2)]
+    assert Resync(EPOCH, 9, "another batch with this number is stored") in committed(ledger, batch(3, of=b"another"))
+
+
+def test_a_held_lane_goes_on_where_it_was() -> None:
+    ledger = Ledger()
+    committed(ledger, batch(1))
+    assert ledger.hold([batch(2), batch(3)], reason="full", retry_after_ms=5) == [Nack(EPOCH, 2, "full", 5)]
+    assert committed(ledger, batch(4)) == []
+    assert Ack(EPOCH, 4) in committed(ledger, batch(2), batch(3), batch(4))

@@ -14,7 +14,7 @@ from agent.protocol import Core
 from agent.sample import Moment
 from agent.shelf import SEQ_BITS, SEQ_MASK, Row, Shelf
 from agent.spool import Spool
-from collector import protocol
+from collector import chain, protocol
 from tests.simulation.collector import Session
 from tests.simulation.faults import BEAT_MS, START_WALL_MS, Key, Killed, Violation
 
@@ -410,7 +410,7 @@ class AgentProcess:
 
 def _flaw(batch: Batch) -> str:
     times = (batch.wall_ms, batch.boottime_ns)
-    own = protocol.digest(
+    own = chain.digest(
         batch.epoch, batch.seq, batch.previous_digest, times=times, boot_id=batch.boot_id, payload=batch.payload
     )
     return "" if own == batch.digest else "digest"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from agent import dialogue as say
 from agent.batch import Cursor, Lane
-from collector import protocol
+from collector import chain, protocol
 from tests.simulation.faults import START_WALL_MS, Key, Violation
 
 OUTAGE_MS = 40 * 60_000
@@ -45,7 +45,7 @@ class Contents:
 class Image:
     """What is on the collector's disk; a transaction replaces it as a whole."""
 
-    lanes: dict[bytes, protocol.Lane] = field(default_factory=dict)
+    lanes: dict[bytes, chain.Lane] = field(default_factory=dict)
     segments: dict[tuple[bytes, int], bytes] = field(default_factory=dict)
     batches: dict[Key, bytes] = field(default_factory=dict)  # number → payload
     gaps: dict[bytes, list[tuple[int, int, bool]]] = field(default_factory=dict)
@@ -65,7 +65,7 @@ class Stored:
     def marks(self, epoch: bytes, segment: int) -> bytes | None:
         return self._image.segments.get((epoch, segment))
 
-    def lane(self, epoch: bytes) -> protocol.Lane | None:
+    def lane(self, epoch: bytes) -> chain.Lane | None:
         return self._image.lanes.get(epoch)
 
 
@@ -136,7 +136,7 @@ class Store:
         named = {lane.epoch for lane in lanes}
         for epoch, lane in image.lanes.items():
             if epoch not in named:
-                image.lanes[epoch] = protocol.Lane(lane.acked_seq, lane.digest, lane.marks, ended=True)
+                image.lanes[epoch] = chain.Lane(lane.acked_seq, lane.digest, lane.marks, ended=True)
         self.disk = image
         known = {epoch: image.lanes[epoch] for epoch in sorted(named) if epoch in image.lanes}
         session = Session(link, image.session, protocol.Ledger(dict(known)))
@@ -169,8 +169,8 @@ class Store:
         if self.world.strikes(self.world.faults.store_full):
             self.world.note("store full")
             for session in dict.fromkeys(session for session, _ in group):
-                epochs = dict.fromkeys(event.epoch for other, event in group if other is session)
-                for nack in session.ledger.hold(epochs, reason="full", retry_after_ms=5000):
+                events = [event for other, event in group if other is session]
+                for nack in session.ledger.hold(events, reason="full", retry_after_ms=5000):
                     session.link.to_agent(say.Nacked(nack.epoch, nack.expected_seq, nack.retry_after_ms))
             return
         work: dict[Session, list[protocol.Event]] = {}
@@ -209,7 +209,7 @@ class Store:
             spans.append((effect.gap.from_seq, effect.gap.to_seq, moved))
         elif isinstance(effect, protocol.Seal):
             image.segments[effect.epoch, effect.segment] = effect.marks
-            image.segments.pop((effect.epoch, effect.segment - protocol.SEGMENTS), None)
+            image.segments.pop((effect.epoch, effect.segment - chain.SEGMENTS), None)
 
     def write(self, image: Image) -> None:
         """The transaction is on disk."""

@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection
 
-from collector import protocol
+from collector import chain, protocol
+from collector.chain import GENESIS
 from collector.domain.errors import StoreBroken, StoreFull, Unauthenticated
 from collector.domain.sample import Accepted, Document
 from collector.flows.ingest import PENDING_EVENTS, Content, Ingest, Session
-from collector.protocol import GENESIS, Ack, Batch, Gap, GapReason, Nack, Refuse, Reply, Resync
+from collector.protocol import Ack, Batch, Gap, GapReason, Nack, Refuse, Reply, Resync
 from collector.store import agents, documents, lanes, schema
 from collector.store.database import Database
 from collector.store.lanes import Greeting
@@ -260,6 +261,6 @@ def test_both_sides_compute_the_same_digest() -> None:
     from agent import batch as agent_batch
 
     arguments: Any = {"times": (NOW_MS, 77), "boot_id": "boot", "payload": b"payload"}
-    mine = protocol.digest(EPOCH, 5, GENESIS, **arguments)
+    mine = chain.digest(EPOCH, 5, GENESIS, **arguments)
     assert mine == agent_batch.digest(EPOCH, 5, GENESIS, **arguments)
     assert mine.hex() == "94901c6e4d85c6c5a3fb531862299ecd3c2f6e3d1a007659289ddbcd2891ea5e"
