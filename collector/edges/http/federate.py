@@ -42,10 +42,16 @@ async def federate_host(request: web.Request) -> web.Response:
 
 async def _answer(request: web.Request, matchers: Sequence[Sequence[Matcher]]) -> web.Response:
     series = context_of(request).series
-    latest = [await asyncio.to_thread(series.latest, one, max_age_ms=LOOKBACK_MS) for one in matchers]
-    families = _families(sample for found in latest for sample in found)
     encode, content_type = choose_encoder(request.headers.get("Accept", ""))
-    return web.Response(body=encode(_Fixed(families)), headers={"Content-Type": content_type})
+
+    def read() -> bytes:
+        latest = [series.latest(one, max_age_ms=LOOKBACK_MS) for one in matchers]
+        body: bytes = encode(_Fixed(_families(sample for found in latest for sample in found)))
+        return body
+
+    # All of it beside the event loop: every CPU of 500 hosts is 32,000 samples.
+    body = await asyncio.to_thread(read)
+    return web.Response(body=body, headers={"Content-Type": content_type})
 
 
 def _families(samples: Iterable[tuple[Mapping[str, str], int, float]]) -> list[Metric]:

@@ -5,6 +5,7 @@ Deny by default: a handler that is not behind a Route answers nobody. What a pag
 
 from __future__ import annotations
 
+import asyncio
 import json as stdlib_json
 import logging
 from collections.abc import Awaitable, Callable, Sequence
@@ -49,7 +50,9 @@ def build(context: Context, routes: Sequence[Route]) -> web.Application:
 
 def _add(application: web.Application, route: Route) -> None:
     async def handler(request: web.Request) -> web.StreamResponse:
-        return answer(request, await route.handler(request))
+        result = await route.handler(request)
+        # A long page is rendered beside the event loop, which has agents to answer meanwhile.
+        return await asyncio.to_thread(answer, request, result) if isinstance(result, Page) else result
 
     application[_GUARDED][handler] = route
     if route.method == "GET" and not route.path.endswith(TWIN) and ":.+}" not in route.path:
