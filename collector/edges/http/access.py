@@ -17,7 +17,7 @@ from collector.domain.errors import CollectorError, InvalidInput, TooMuch, Unaut
 from collector.edges.http.context import Authenticate, Context, context_of
 from collector.edges.http.errors import page_for
 from collector.edges.http.routing import Page, Permission, Route, Viewer
-from collector.edges.http.security import SESSION_COOKIES, session_cookie
+from collector.edges.http.security import SESSION_COOKIES, over_tls, session_cookie
 from collector.flows.access import Access, SignedIn
 
 SCRAPE_PATHS = ("/metrics", "/federate", "/api/v1/sd/")
@@ -152,8 +152,9 @@ def _again(template: str, data: Mapping[str, object], error: CollectorError) -> 
 
 def _signed_in(request: web.Request, signed_in: SignedIn, after: str) -> web.StreamResponse:
     response = web.Response(status=303, headers={"Location": after})
-    name = SESSION_COOKIES[0] if request.secure else SESSION_COOKIES[1]
-    response.set_cookie(name, signed_in.token, path="/", httponly=True, secure=request.secure, samesite="Lax")
+    secure = over_tls(request)
+    name = SESSION_COOKIES[0] if secure else SESSION_COOKIES[1]
+    response.set_cookie(name, signed_in.token, path="/", httponly=True, secure=secure, samesite="Lax")
     return response
 
 

@@ -18,7 +18,7 @@ from yarl import URL
 from collector.domain.errors import CollectorError, Forbidden, InvalidInput, Unauthenticated
 from collector.edges.http import errors, render, security
 from collector.edges.http.context import CONTEXT, VIEWER, Context
-from collector.edges.http.routing import Page, Route
+from collector.edges.http.routing import Page, Permission, Route
 
 log = logging.getLogger(__name__)
 
@@ -127,9 +127,13 @@ async def _admit(request: web.Request, handler: _AiohttpHandler) -> web.StreamRe
     if not viewer.may(route.permission):
         if not viewer.role:
             raise Unauthenticated("This page is for people who are signed in.", hint="Sign in, or send an API token.")
+        if viewer.by_token and route.permission is Permission.SELF:
+            raise Forbidden("A token may not do this, whatever its scope.", hint="Sign in as a person.")
         raise Forbidden(f"Your role, {viewer.role}, may not do this.", hint="Ask an administrator.")
     if not viewer.by_token:
         await security.check_same_origin(request)
+    elif request.method not in security.SAFE_METHODS and not viewer.may(Permission.OPERATE):
+        raise Forbidden("This token only reads.", hint="Make one of scope write.")
     return await handler(request)
 
 

@@ -12,7 +12,7 @@ from aiohttp import web
 from msgspec import Meta
 
 from collector.domain.access import Account, Role, Scope
-from collector.domain.errors import Conflict, InvalidInput, NotFound
+from collector.domain.errors import Conflict, Forbidden, InvalidInput, NotFound
 from collector.edges.http.alerts import shown
 from collector.edges.http.context import context_of, viewer_of
 from collector.edges.http.routing import Page, Permission, Route
@@ -106,8 +106,11 @@ async def make_token(request: web.Request) -> Page:
     """An API token; its secret is in this answer and never again."""
     wanted = await _body(request, _Token)
     context, viewer = context_of(request), viewer_of(request)
+    if viewer.by_token and not viewer.may(Permission.ADMIN):
+        # It would outlive the token that made it, and could be wider.
+        raise Forbidden("Only a token of scope admin makes tokens.", hint="Sign in as a person.")
     if wanted.account and wanted.account != viewer.name and not viewer.may(Permission.ADMIN):
-        raise Conflict("Only an administrator makes tokens for others.", hint="Leave `account` out.")
+        raise Forbidden("Only an administrator makes tokens for others.", hint="Leave `account` out.")
 
     def owner(connection: Connection) -> Account | None:
         if wanted.account:

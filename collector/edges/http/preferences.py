@@ -8,6 +8,7 @@ from collector.domain.errors import InvalidInput
 from collector.edges.http.i18n import COOKIE, LANGUAGES
 from collector.edges.http.render import THEME_COOKIE, THEMES
 from collector.edges.http.routing import Permission, Route
+from collector.edges.http.security import over_tls
 
 YEAR_SECONDS = 365 * 86_400
 _CHOICES = {"theme": (THEME_COOKIE, THEMES), "language": (COOKIE, tuple(LANGUAGES))}
@@ -29,7 +30,7 @@ async def change(request: web.Request) -> web.Response:
         if form[name] not in allowed:
             raise InvalidInput(f"There is no such {name}.", fields={name: f"One of {', '.join(allowed)}."})
         response.set_cookie(
-            cookie, str(form[name]), max_age=YEAR_SECONDS, path="/", samesite="Lax", secure=request.secure
+            cookie, str(form[name]), max_age=YEAR_SECONDS, path="/", samesite="Lax", secure=over_tls(request)
         )
     raise response
 

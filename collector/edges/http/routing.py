@@ -15,17 +15,22 @@ from aiohttp import web
 
 
 class Permission(StrEnum):
-    """What a request needs. Roles: viewer has VIEW, operator also OPERATE, admin all."""
+    """What a request needs. Roles: viewer has VIEW and SELF, operator also OPERATE, admin all.
+
+    SELF is about one's own account – its password, its tokens – and for people only: whoever got hold of a token must
+    not be able to make more of it.
+    """
 
     PUBLIC = "public"
     VIEW = "view"
+    SELF = "self"
     OPERATE = "operate"
     ADMIN = "admin"
 
 
 ROLE_PERMISSIONS: Mapping[str, frozenset[Permission]] = {
-    "viewer": frozenset({Permission.PUBLIC, Permission.VIEW}),
-    "operator": frozenset({Permission.PUBLIC, Permission.VIEW, Permission.OPERATE}),
+    "viewer": frozenset({Permission.PUBLIC, Permission.VIEW, Permission.SELF}),
+    "operator": frozenset({Permission.PUBLIC, Permission.VIEW, Permission.SELF, Permission.OPERATE}),
     "admin": frozenset(Permission),
 }
 
@@ -43,6 +48,8 @@ class Viewer:
 
     def may(self, permission: Permission) -> bool:
         """Whether the role includes `permission`."""
+        if permission is Permission.SELF and self.by_token:
+            return False
         return permission is Permission.PUBLIC or permission in ROLE_PERMISSIONS.get(self.role, frozenset())
 
 

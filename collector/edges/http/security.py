@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from collector.domain.errors import Forbidden
+from collector.edges.http.context import context_of
 
 SESSION_COOKIES = ("__Host-sigap", "sigap")
 """The session's cookie: the first over TLS (bound to the host by its prefix), the second on plain loopback."""
@@ -31,6 +32,12 @@ HEADERS: Mapping[str, str] = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
+
+
+def over_tls(request: web.Request) -> bool:
+    """Whether the browser came by HTTPS: to us, or to the proxy in front of us whose address is `web.public_url`."""
+    public = urlsplit(context_of(request).public_url)
+    return request.secure or (public.scheme == "https" and public.netloc == request.host)
 
 
 def session_cookie(request: web.Request) -> str:
@@ -89,5 +96,5 @@ def protect(request: web.Request, response: web.StreamResponse) -> None:
         response.headers.setdefault(name, value)
     response.headers.setdefault("Content-Security-Policy", content_security_policy(nonce_of(request)))
     response.headers.setdefault("Cache-Control", "no-store")
-    if request.secure:
+    if over_tls(request):
         response.headers.setdefault("Strict-Transport-Security", "max-age=31536000")

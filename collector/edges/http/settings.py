@@ -11,12 +11,13 @@ from typing import Any
 from aiohttp import web
 
 from collector.domain.access import Account, Role, Scope
-from collector.domain.errors import Conflict, InvalidInput
+from collector.domain.errors import Conflict, InvalidInput, NotFound
 from collector.edges.http.context import Context, context_of, viewer_of
 from collector.edges.http.form import fields_of
 from collector.edges.http.i18n import COOKIE, LANGUAGES
 from collector.edges.http.preferences import YEAR_SECONDS
 from collector.edges.http.routing import Page, Permission, Route
+from collector.edges.http.security import over_tls
 from collector.store import accounts, registers
 
 DAYS_MOST = 3650
@@ -90,7 +91,7 @@ async def set_language(request: web.Request) -> web.StreamResponse:
     account = await _account(request)
     await context_of(request).access.set_language(account.id, language)
     response = web.HTTPSeeOther("/settings")
-    response.set_cookie(COOKIE, language, max_age=YEAR_SECONDS, path="/", samesite="Lax", secure=request.secure)
+    response.set_cookie(COOKIE, language, max_age=YEAR_SECONDS, path="/", samesite="Lax", secure=over_tls(request))
     raise response
 
 
@@ -134,7 +135,8 @@ async def revoke_token(request: web.Request) -> web.StreamResponse:
     context, viewer, token_id = context_of(request), viewer_of(request), request.match_info["id"]
     found = await context.db.read(lambda connection: accounts.find_token(connection, token_id))
     if found is not None and found[0].account_id != viewer.account_id and not viewer.may(Permission.ADMIN):
-        raise Conflict("This token belongs to somebody else.", hint="Ask its owner or an administrator.")
+        # The same words as for none at all: whose token it is, is nobody else's business.
+        raise NotFound("There is no such token, or it is revoked already.")
     await context.access.revoke_token(token_id)
     raise web.HTTPSeeOther("/settings#tokens")
 
@@ -169,10 +171,10 @@ async def send_test(request: web.Request) -> Page:
 
 ROUTES = (
     Route("GET", "/settings", show, Permission.VIEW, "Account, tokens, people, channels and storage."),
-    Route("POST", "/settings/language", set_language, Permission.VIEW, "Set the language of one's account."),
-    Route("POST", "/settings/password", set_password, Permission.VIEW, "Change one's own password."),
-    Route("POST", "/settings/tokens", make_token, Permission.VIEW, "Make an API token."),
-    Route("POST", "/settings/tokens/{id}/revoke", revoke_token, Permission.VIEW, "Revoke an API token."),
+    Route("POST", "/settings/language", set_language, Permission.SELF, "Set the language of one's account."),
+    Route("POST", "/settings/password", set_password, Permission.SELF, "Change one's own password."),
+    Route("POST", "/settings/tokens", make_token, Permission.SELF, "Make an API token."),
+    Route("POST", "/settings/tokens/{id}/revoke", revoke_token, Permission.SELF, "Revoke an API token."),
     Route("POST", "/settings/people", add_person, Permission.ADMIN, "Add an account."),
     Route("POST", "/settings/channels/{key}/test", send_test, Permission.OPERATE, "Send a test to a channel."),
 )
