@@ -15,6 +15,7 @@ from typing import Annotated, Any, NamedTuple
 import msgspec
 from msgspec import Meta
 
+from collector.domain.errors import CollectorError
 from collector.domain.registers.check import AGENT, CENTRAL
 from collector.domain.registers.kinds import slugify
 from collector.domain.sample import Accepted
@@ -73,9 +74,18 @@ class DeclaredChecks:
             for batch in accepted
             for document in batch.documents
             if document.kind == DOCUMENT
-            for change in self._take(connection, batch, document.body)
+            for change in self._take_alone(connection, batch, document.body)
         ]
         return lambda: self._registrar.announce(*changes)
+
+    def _take_alone(self, connection: Connection, batch: Accepted, body: bytes) -> list[Changed]:
+        """What one agent declares, all of it or nothing: what is wrong with it is nothing to the other agents."""
+        try:
+            with connection.begin_nested():
+                return self._take(connection, batch, body)
+        except CollectorError as error:
+            log.warning("declared checks refused agent=%s error=%r", batch.agent_id, str(error))
+            return []
 
     def _take(self, connection: Connection, batch: Accepted, body: bytes) -> list[Changed]:
         try:

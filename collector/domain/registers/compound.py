@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from collector.domain.errors import InvalidInput
+from collector.domain.pattern import compile_anchored
 from collector.domain.registers.kinds import CONTROL, Column, Kind, Refused
 
 
@@ -78,11 +80,11 @@ class Map(Kind):
             raise Refused(f"'{name}' is too long or not text", f"'{name}' terlalu panjang atau bukan teks")
         if self.regex:
             try:
-                re.compile(text)
-            except re.error as error:
-                raise Refused(
-                    f"'{name}' is not a regular expression: {error}", f"'{name}' bukan ekspresi reguler: {error}"
-                ) from None
+                # As strict as whoever runs it: a rule that cannot be judged would stop all the others.
+                compile_anchored(text)
+            except InvalidInput as error:
+                why = error.fields["match"]
+                raise Refused(f"'{name}': the pattern {why}", f"'{name}': pola tidak dapat dipakai ({why})") from None
         return text
 
     def store(self, value: Mapping[str, Any]) -> str:
