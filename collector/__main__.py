@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
+import os
 import sys
 import tempfile
 from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -19,7 +19,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from collector import config, demo, up
+from collector import config, demo, logs, up
 from collector.app import Collector
 from collector.demo.run import run
 from collector.domain.errors import CollectorError, InvalidInput, StoreBroken
@@ -29,6 +29,7 @@ from collector.store.database import Database
 
 LOOPBACK = ["127.0.0.0/8", "::1/128"]
 WIDE = 1_000
+PRIVATE_UMASK = 0o077
 EXIT_FAILED, EXIT_USAGE, EXIT_STORE = 1, 2, 70
 
 EXAMPLES = """
@@ -86,11 +87,9 @@ def _shared(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _run(work: Callable[[], Coroutine[Any, Any, None]], settings: config.Settings) -> None:
-    logging.basicConfig(
-        level=settings.log.level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
-    )
-    # What it says at every start, eight lines long, is news to nobody.
-    logging.getLogger("alembic").setLevel(logging.WARNING)
+    logs.set_up(settings.log.level)
+    # Whatever is made from here on – database, sockets, backups – is this account's alone.
+    os.umask(PRIVATE_UMASK)
     with asyncio.Runner(loop_factory=_fast_loop()) as runner:
         runner.run(work())
 

@@ -32,6 +32,8 @@ IDENTITY_FILE = "identity.json"
 """Where an agent keeps who it is."""
 RESTART_SECONDS = (1.0, 2.0, 5.0, 10.0, 30.0)
 STOP_SECONDS = 10.0
+OURS, AGENTS = "SIGAP_", "SIGAP_AGENT_"
+"""How the names of our settings and of the agent's begin in the environment."""
 
 
 class LocalAgent:
@@ -82,7 +84,12 @@ class LocalAgent:
         # The directory may be copied elsewhere, so that its own file must not name it.
         environment = {
             "MALLOC_ARENA_MAX": "2",
-            **os.environ,
+            # Its settings, and none of the collector's: they may hold the database's password.
+            **{
+                name: value
+                for name, value in os.environ.items()
+                if name.startswith(AGENTS) or not name.startswith(OURS)
+            },
             "SIGAP_AGENT_STATE__DIRECTORY": str(self._folder.absolute()),
         }
         if self._token.exists():
