@@ -104,11 +104,11 @@ async def list_tokens(request: web.Request) -> Page:
 
 async def make_token(request: web.Request) -> Page:
     """An API token; its secret is in this answer and never again."""
-    wanted = await _body(request, _Token)
     context, viewer = context_of(request), viewer_of(request)
     if viewer.by_token and not viewer.may(Permission.ADMIN):
         # It would outlive the token that made it, and could be wider.
         raise Forbidden("Only a token of scope admin makes tokens.", hint="Sign in as a person.")
+    wanted = await _body(request, _Token)
     if wanted.account and wanted.account != viewer.name and not viewer.may(Permission.ADMIN):
         raise Forbidden("Only an administrator makes tokens for others.", hint="Leave `account` out.")
 
