@@ -163,13 +163,13 @@ def timeline(runs: Sequence[Run], span: Span) -> list[Segment]:
     segments: list[Segment] = []
     at = span.since_ms
     for run in runs:
-        part = run.span.clip(span)
-        if part is None:
+        since_ms, until_ms = max(run.since_ms, span.since_ms), min(run.until_ms, span.until_ms)
+        if since_ms >= until_ms:
             continue
-        if part.since_ms > at:
-            segments.append(Segment(at, part.since_ms, State.UNKNOWN, "no evidence"))
-        segments.append(Segment(*part, run.state, run.reason))
-        at = part.until_ms
+        if since_ms > at:
+            segments.append(Segment(at, since_ms, State.UNKNOWN, "no evidence"))
+        segments.append(Segment(since_ms, until_ms, run.state, run.reason))
+        at = until_ms
     if at < span.until_ms:
         segments.append(Segment(at, span.until_ms, State.UNKNOWN, "no evidence"))
     return merged(segments)

@@ -51,6 +51,8 @@ def roll_up(states: Sequence[State], composition: Composition) -> State:
     if not states:
         return State.UNKNOWN
     rule = ROLL_UPS[composition.roll_up]
+    if State.UNKNOWN not in states:
+        return rule(states, composition.k)
     worst = rule([State.DOWN if state is State.UNKNOWN else state for state in states], composition.k)
     best = rule([State.UP if state is State.UNKNOWN else state for state in states], composition.k)
     return worst if worst is best else State.UNKNOWN
@@ -88,7 +90,9 @@ def fold(members: Mapping[str, Sequence[Segment]], composition: Composition, *, 
                 position[i] += 1
         now = [line[position[i]] for i, line in enumerate(lines)]
         state = roll_up([part.state for part in now], composition)
-        reason = blame([(name, part.state, part.reason) for name, part in zip(names, now, strict=True)], state)
+        reason = ""
+        if state is not State.UP:
+            reason = blame([(name, part.state, part.reason) for name, part in zip(names, now, strict=True)], state)
         segments.append(Segment(since, until, state, reason))
     return merged(segments)
 

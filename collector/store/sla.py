@@ -156,9 +156,16 @@ def segments(
 
     def lines(composition: Composition, part: Span) -> Mapping[str, Sequence[Segment]]:
         names, runs = known.names, known.runs
-        return {names.get(check, f"check {check}"): timeline(runs[check], part) for check in composition.members}
+        return {
+            names.get(check, f"check {check}"): timeline(_touching(runs[check], part), part)
+            for check in composition.members
+        }
 
     return service_timeline(compositions, lines, span=span)
+
+
+def _touching(runs: Sequence[Run], part: Span) -> list[Run]:
+    return [run for run in runs if run.until_ms > part.since_ms and run.since_ms < part.until_ms]
 
 
 def month_in(history: Sequence[Version], at_ms: int) -> Month:

@@ -28,6 +28,7 @@ from collector.protocol import Batch, Reply
 from collector.store.database import Database
 from collector.store.lanes import Greeting
 from collector.store.migrations import migrate
+from collector.up import settle
 from tests.bench import company, hosts
 from tests.bench.company import CLOSED, INTERVAL_MS, TIMEOUT_MS, Host
 from tests.bench.figure import cpu_of, resident_mib
@@ -182,6 +183,7 @@ async def _serve(folder: Path, found: Sequence[Host], fill_seconds: float) -> No
     try:
         link = await collector.access.setup_link()
         signed_in = await collector.access.set_up(link, name="bench", password=secrets.token_urlsafe(18), language="en")
+        settle()  # as `sigap serve` does
         start_seconds = time.perf_counter() - began
         async with _alive(collector, found, run):
             _tell(Address(port=port, cookie=signed_in.token, fill_seconds=fill_seconds, start_seconds=start_seconds))
