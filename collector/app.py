@@ -42,7 +42,7 @@ from collector.flows.live import Live
 from collector.flows.register import Registrar
 from collector.metrics import Metrics
 from collector.notify.egress import Egress
-from collector.store import outbox, registers, sla
+from collector.store import lanes, outbox, registers, sla
 from collector.store.database import Database
 from collector.store.documents import Documents
 from collector.store.migrations import migrate
@@ -269,8 +269,9 @@ class Collector:
 
     async def _housekeeping(self) -> None:
         await self.access.forget_expired()
-        before_ms = self.clock() - MESSAGES_KEPT_MS
-        await self.db.write(lambda connection: outbox.forget(connection, before_ms=before_ms))
+        now_ms = self.clock()
+        await self.db.write(lambda connection: outbox.forget(connection, before_ms=now_ms - MESSAGES_KEPT_MS))
+        await self.db.write(lambda connection: lanes.forget_ended(connection, now_ms))
 
     def _agent_revoked(self, _agent_id: str) -> None:
         task = asyncio.ensure_future(self.ingest.sweep())

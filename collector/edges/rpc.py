@@ -56,7 +56,12 @@ OPTIONS = (
     ("grpc.so_reuseport", 0),
 )
 
-UNAVAILABLE = "unavailable"
+UNREAD_FRAMES = 64
+"""Frames that an agent has not taken yet before nothing more is read from it."""
+UNREAD_SECONDS = 60.0
+"""How long an agent may take nothing before its stream is ended."""
+
+UNAVAILABLE, UNREAD = "unavailable", "unread"
 STATUS: dict[str, grpc.StatusCode] = {
     **{refusal.value: grpc.StatusCode.UNAUTHENTICATED for refusal in trust.Refusal},
     "agent_mismatch": grpc.StatusCode.UNAUTHENTICATED,
@@ -66,6 +71,7 @@ STATUS: dict[str, grpc.StatusCode] = {
     "too_large": grpc.StatusCode.INVALID_ARGUMENT,
     "too_many_lanes": grpc.StatusCode.RESOURCE_EXHAUSTED,
     UNAVAILABLE: grpc.StatusCode.UNAVAILABLE,
+    UNREAD: grpc.StatusCode.DEADLINE_EXCEEDED,
 }
 """Every code of a refusal, with its gRPC status."""
 
@@ -79,8 +85,8 @@ Checks = Callable[[int], Awaitable[Sequence[CentralCheck]]]
 class Telemetry:
     """The service that agents deliver to."""
 
-    def __init__(self, ingest: Ingest, *, checks: Checks | None = None) -> None:
-        self._ingest, self._checks = ingest, checks
+    def __init__(self, ingest: Ingest, *, checks: Checks | None = None, unread_seconds: float = UNREAD_SECONDS) -> None:
+        self._ingest, self._checks, self._unread_seconds = ingest, checks, unread_seconds
         self._streams: set[_Stream] = set()
         self._sweeper: asyncio.Task[None] | None = None
 
@@ -107,14 +113,17 @@ class Telemetry:
         except Unauthenticated as error:
             self._ingest.metrics.agent_refused.labels(trust.Refusal.NO_IDENTITY.value).inc()
             await grpc_errors.refuse(context, error)
-        stream = _Stream(self._ingest, peer, context, self._checks)
+        if (refusal := await self.serve(peer, requests, context)) is not None:
+            await context.abort(STATUS[refusal.code], refusal.message)
+
+    async def serve(self, peer: Peer, requests: AsyncIterator[bytes], context: Any) -> Refuse | None:
+        """The stream of a known peer; returns why it was turned away, None when it left by itself."""
+        stream = _Stream(self._ingest, peer, context, self._checks, unread_seconds=self._unread_seconds)
         self._streams.add(stream)
         try:
-            refusal = await stream.run(requests)
+            return await stream.run(requests)
         finally:
             self._streams.discard(stream)
-        if refusal is not None:
-            await context.abort(STATUS[refusal.code], refusal.message)
 
     def handler(self) -> Any:
         """The service for a gRPC server; frames stay bytes until they are looked at."""
@@ -143,10 +152,15 @@ class _Refused(Exception):
 class _Stream:
     """One call: reads frames, hands events to ingest, writes what it is told to."""
 
-    def __init__(self, ingest: Ingest, peer: Peer, context: Any, checks: Checks | None) -> None:
+    def __init__(
+        self, ingest: Ingest, peer: Peer, context: Any, checks: Checks | None, *, unread_seconds: float
+    ) -> None:
         self.session: Session | None = None
         self._ingest, self._peer, self._context, self._checks = ingest, peer, context, checks
         self._outbox: asyncio.Queue[bytes | Refuse] = asyncio.Queue()
+        self._unread_seconds = unread_seconds
+        self._room = asyncio.Event()
+        self._room.set()
         self._goodbye = ""
         self._accepts_checks = False
         self._checks_version = 0
@@ -158,23 +172,26 @@ class _Stream:
         try:
             await asyncio.wait((reading, writing), return_when=asyncio.FIRST_COMPLETED)
             if reading.done() and (refusal := reading.result()) is not None:
-                self._outbox.put_nowait(refusal)
+                self._say(refusal)
                 return await writing
             return writing.result() if writing.done() else None
         finally:
             for task in (reading, writing):
                 task.cancel()
-            await asyncio.gather(reading, writing, return_exceptions=True)
-            if self.session is not None:
-                with contextlib.suppress(StoreError):
-                    await self._ingest.close(self.session, goodbye=self._goodbye)
+            # First and without waiting: gRPC may cancel this call at any await, also at one in here.
+            try:
+                if self.session is not None:
+                    with contextlib.suppress(StoreError):
+                        await self._ingest.close(self.session, goodbye=self._goodbye)
+            finally:
+                await asyncio.gather(reading, writing, return_exceptions=True)
 
     async def offer_checks(self) -> None:
         """Send the checks defined here, if this agent takes any."""
         if self._checks is not None and self.session is not None and self._accepts_checks:
             self._checks_version += 1
             checks = await self._checks(self.session.host_id)
-            self._outbox.put_nowait(wire.checks_frame(checks, version=self._checks_version))
+            self._say(wire.checks_frame(checks, version=self._checks_version))
 
     async def _read(self, requests: AsyncIterator[bytes]) -> Refuse | None:
         try:
@@ -185,6 +202,7 @@ class _Stream:
             session = self.session = await self._greet(first)
             await self.offer_checks()
             async for raw in requests:
+                await self._room.wait()
                 frame = _parsed(raw)
                 await _TAKE[frame.WhichOneof("frame")](self, session, frame)
         except _Refused as error:
@@ -229,24 +247,39 @@ class _Stream:
             backfill_window_batches=BACKFILL_WINDOW,
         )
         welcome = wire.welcome_frame(session.number, session.ledger.lanes, now_ms=now_ms, limits=limits)
-        self._outbox.put_nowait(welcome)
+        self._say(welcome)
         return session
 
     def _reply(self, replies: Sequence[Reply]) -> None:
         for reply in replies:
-            self._outbox.put_nowait(reply if isinstance(reply, Refuse) else wire.reply_frame(reply))
+            self._say(reply if isinstance(reply, Refuse) else wire.reply_frame(reply))
+
+    def _say(self, frame: bytes | Refuse) -> None:
+        self._outbox.put_nowait(frame)
+        if self._outbox.qsize() >= UNREAD_FRAMES:
+            self._room.clear()
 
     async def _write(self) -> Refuse:
         while True:
             frame = await self._outbox.get()
+            if self._outbox.qsize() < UNREAD_FRAMES:
+                self._room.set()
+            try:
+                async with asyncio.timeout(self._unread_seconds):
+                    await self._context.write(self._bytes_of(frame))
+            except TimeoutError:
+                self._ingest.metrics.agent_refused.labels(UNREAD).inc()
+                LOG.warning("agent does not read agent=%s seconds=%.0f", self._peer.agent_id, self._unread_seconds)
+                return Refuse(UNREAD, f"Nothing was read from this stream for {self._unread_seconds:.0f} s.")
             if isinstance(frame, Refuse):
-                if frame.code == "fenced" and self.session is not None:
-                    fenced = pb.CollectorFrame(fenced=pb.Fenced(session=self.session.number))
-                    await self._context.write(fenced.SerializeToString())
-                else:
-                    await self._context.write(wire.reply_frame(frame))
                 return frame
-            await self._context.write(frame)
+
+    def _bytes_of(self, frame: bytes | Refuse) -> bytes:
+        if not isinstance(frame, Refuse):
+            return frame
+        if frame.code == "fenced" and self.session is not None:
+            return pb.CollectorFrame(fenced=pb.Fenced(session=self.session.number)).SerializeToString()
+        return wire.reply_frame(frame)
 
     # ── one frame ───────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -273,7 +306,7 @@ class _Stream:
     async def _ping(self, session: Session, frame: pb.AgentFrame) -> None:
         now_ms = self._ingest.clock()
         session.clock_offset_ms = float(frame.ping.wall_ms - now_ms)
-        self._outbox.put_nowait(wire.pong_frame(frame.ping, now_ms=now_ms))
+        self._say(wire.pong_frame(frame.ping, now_ms=now_ms))
 
     async def _say_goodbye(self, session: Session, frame: pb.AgentFrame) -> None:
         del session

@@ -32,8 +32,8 @@ LOG = logging.getLogger(__name__)
 LINGER_SECONDS = 0.03
 """How long the first batch of a group waits for others: they share its sync, and the agent loses 30 ms."""
 GROUP_EVENTS = 2000
-PENDING_EVENTS = 64
-"""Events of one stream that wait for a commit before the stream is not read any further."""
+PENDING_EVENTS, PENDING_BYTES = 64, 4 * 1024 * 1024
+"""What may wait of one stream for a commit before the stream is not read any further."""
 RETRY_MS = 5000
 SEEN_EVERY_MS = 5000
 LAYOUTS_PER_SESSION = 512
@@ -80,6 +80,7 @@ class Ingest:
         self._arrived = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._one_commit = asyncio.Lock()
+        self._farewells: set[asyncio.Task[None]] = set()
         self._failing = ""
         self._failing_sinks: set[str] = set()
 
@@ -147,17 +148,21 @@ class Ingest:
 
     async def submit(self, session: Session, event: Event) -> None:
         """Queue one event; returns at once unless this stream is far ahead of the commits."""
-        if session.pending >= PENDING_EVENTS:
+        if session.pending >= PENDING_EVENTS or session.pending_bytes >= PENDING_BYTES:
             session.room.clear()
             await session.room.wait()
         if session.over:
             return
         session.pending += 1
+        session.pending_bytes += _size(event)
         self._queue.append((session, event))
         self._arrived.set()
 
     async def close(self, session: Session, *, goodbye: str = "") -> None:
-        """The stream is over. `goodbye` says why when the agent left on purpose."""
+        """The stream is over. `goodbye` says why when the agent left on purpose.
+
+        All of it happens even if the caller is cancelled meanwhile: before the first await, or in a task of its own.
+        """
         session.over = True
         session.room.set()
         if self._sessions.get(session.agent_id) is session:
@@ -165,7 +170,16 @@ class Ingest:
             self.metrics.agent_streams.set(len(self._sessions))
             LOG.info("agent left agent=%s session=%d goodbye=%s", session.agent_id, session.number, goodbye or "none")
         if goodbye:
-            await self._db.write(lambda c: lanes.say_goodbye(c, session.agent_id, session.number, reason=goodbye))
+            farewell = asyncio.create_task(self._say_goodbye(session, goodbye), name="goodbye")
+            self._farewells.add(farewell)
+            farewell.add_done_callback(self._farewells.discard)
+            await asyncio.shield(farewell)
+
+    async def _say_goodbye(self, session: Session, reason: str) -> None:
+        try:
+            await self._db.write(lambda c: lanes.say_goodbye(c, session.agent_id, session.number, reason=reason))
+        except StoreError as error:
+            self._note_failure(error)
 
     def session_of(self, agent_id: str) -> Session | None:
         """The stream of an agent that is connected to this process."""
@@ -207,6 +221,7 @@ class Ingest:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
         await self.flush()
+        await asyncio.gather(*self._farewells)
 
     async def flush(self) -> None:
         """Commit what has arrived."""
@@ -242,7 +257,8 @@ class Ingest:
         finally:
             for session, events in work.items():
                 session.pending -= len(events)
-                if session.pending < PENDING_EVENTS:
+                session.pending_bytes -= sum(map(_size, events))
+                if session.pending < PENDING_EVENTS and session.pending_bytes < PENDING_BYTES:
                     session.room.set()
 
     def _write(self, connection: Connection, work: Mapping[Session, list[Event]], now_ms: int) -> _Written:
@@ -359,6 +375,10 @@ class Ingest:
                     metrics.ingest_gap_samples.labels(effect.gap.reason.name.lower()).inc(effect.gap.samples)
                 if isinstance(effect, protocol.Conflict):
                     LOG.error("agent conflict agent=%s seq=%d: cloned or rolled back", session.agent_id, effect.seq)
+
+
+def _size(event: Event) -> int:
+    return len(event.body) if isinstance(event, Batch) else 0
 
 
 _COUNTED: Mapping[type, str] = {

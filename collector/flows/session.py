@@ -62,6 +62,7 @@ class Session:
     unusable: dict[int, str] = field(default_factory=dict)  # layouts that were declared, and what is wrong with them
     layouts: set[int] = field(default_factory=set)
     pending: int = 0
+    pending_bytes: int = 0
     room: asyncio.Event = field(default_factory=asyncio.Event)
     last_row_ms: int | None = None
     noted_ms: int = 0

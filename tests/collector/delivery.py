@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import struct
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -18,7 +19,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from sqlalchemy import Connection, select
 
+from agent import wire as agent_wire
 from agent.identity import Identity
+from agent.sample import Kind, Series
 from collector.chain import GENESIS, digest
 from collector.domain.errors import StoreBroken
 from collector.domain.sample import Accepted
@@ -36,6 +39,18 @@ DELIVER = "/sigap.telemetry.v1.Telemetry/Deliver"
 
 def now_ms() -> int:
     return time.time_ns() // 1_000_000
+
+
+LAYOUT = agent_wire.layout(
+    [Series("node_load1", (), Kind.GAUGE), Series("node_boots_total", (("a", "b"),), Kind.COUNTER)], 10_000
+)
+LAYOUT_ID = agent_wire.layout_digest(LAYOUT)
+DECLARATION = pb.LayoutDeclaration(id=LAYOUT_ID, layout=LAYOUT)
+
+
+def rows(*values: float, wall_ms: int = 0) -> pb.Payload:
+    packed = struct.pack(f"<{len(values)}d", *values)
+    return pb.Payload(rows=[pb.Row(layout_id=LAYOUT_ID, wall_ms=wall_ms or now_ms(), values=packed)])
 
 
 class Collected:

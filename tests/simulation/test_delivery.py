@@ -25,7 +25,7 @@ SEEDS = 200
 BEATS = 120
 SEEDS_PER_WORKER = 50
 FOUND = {
-    161: "a batch passed over in a failed commit, in the past of a rolled-back lane, was stored again under a new number",
+    161: "a batch of a failed commit, in the past of a rolled-back lane, was stored again under another number",
 }
 """Seeds that once showed a fault, lived longer than the others."""
 FOUND_BEATS = 150

@@ -17,25 +17,14 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from agent import wire as agent_wire
-from agent.sample import Kind, Series
+from agent.sample import Series
 from collector.domain import trust
 from collector.edges import rpc, wire
 from collector.edges.wire import CentralCheck
 from collector.store import agents, documents, schema
 from collector.store.database import Database
 from protos.telemetry.v1 import telemetry_pb2 as pb
-from tests.collector.delivery import DELIVER, Lane, Receiver, now_ms, receiver
-
-LAYOUT = agent_wire.layout(
-    [Series("node_load1", (), Kind.GAUGE), Series("node_boots_total", (("a", "b"),), Kind.COUNTER)], 10_000
-)
-LAYOUT_ID = agent_wire.layout_digest(LAYOUT)
-DECLARATION = pb.LayoutDeclaration(id=LAYOUT_ID, layout=LAYOUT)
-
-
-def rows(*values: float, wall_ms: int = 0) -> pb.Payload:
-    packed = struct.pack(f"<{len(values)}d", *values)
-    return pb.Payload(rows=[pb.Row(layout_id=LAYOUT_ID, wall_ms=wall_ms or now_ms(), values=packed)])
+from tests.collector.delivery import DECLARATION, DELIVER, LAYOUT_ID, Lane, Receiver, now_ms, receiver, rows
 
 
 @pytest.fixture
