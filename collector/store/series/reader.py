@@ -358,7 +358,8 @@ def _values(times: Times, slots: rollup.Slots, kind: Kind, level: int, aggregate
         gone = is_absent(values)
         return (times[~gone], values[~gone]) if gone.any() else (times, values)
     values = rollup.AGGREGATES[aggregate][kind](slots)
-    there = slots["count"] > 0
+    # Where a bucket has no sample, its last one is NaN; so the counts need not be decoded only to see that.
+    there = slots["count"] > 0 if "count" in slots else ~np.isnan(values)
     return (times, values) if there.all() else (times[there], values[there])
 
 

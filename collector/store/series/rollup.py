@@ -91,7 +91,7 @@ AGGREGATES: dict[str, dict[Kind, Callable[[Slots], Values]]] = {
 counter's growth since the bucket before."""
 
 NEEDED: dict[str, dict[Kind, tuple[str, ...]]] = {
-    "auto": {Kind.GAUGE: ("sum", "count"), Kind.COUNTER: ("last", "count")},
+    "auto": {Kind.GAUGE: ("sum", "count"), Kind.COUNTER: ("last",)},
 }
 """The slots that an aggregate of `AGGREGATES` is computed from; those that are not named here may need any."""
 
