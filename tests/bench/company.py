@@ -1,27 +1,30 @@
 """A company with 500 hosts in a database: registers, agents, a month of status with outages, rows, alerts, documents.
 
-Written by the flows and store functions of the product, with the clock set back where history asks for it. Asks nothing
-and measures nothing.
+`python -m tests.bench.company FOLDER` fills an empty folder and writes who is in it to `hosts.json`. Written by the
+flows and store functions of the product, with the clock set back where history asks for it. Measures nothing.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import sys
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from collector.app import seed
+from collector.app import seed, wall_ms
 from collector.domain.alert import Alert, AlertState
 from collector.domain.sample import Accepted, Document, Result, Row, State
 from collector.flows.register import Registrar
 from collector.store import agents, alerts, documents, registers, sla, status
 from collector.store.alerts import Event, Kept
 from collector.store.database import Connection, Database
+from collector.store.migrations import migrate
 from collector.store.series import SeriesStore
 from collector.store.status import Transition
 from tests.bench import hosts
@@ -36,6 +39,7 @@ MONTH_MS, RECENT_MS = 30 * DAY_MS, 2 * HOUR_MS
 INTERVAL_MS, TIMEOUT_MS = 60_000, 10_000
 CERTIFICATE_MS = 90 * DAY_MS
 WHO = "bench"
+HOSTS_FILE = "hosts.json"
 KINDS = (
     ("http", {"url": "https://www.example.org/health"}),
     ("tcp", {"address": "db.example.org:5432"}),
@@ -63,6 +67,24 @@ class Host(NamedTuple):
     agent_id: str
     fingerprint: str
     checks: tuple[Check, ...]
+
+
+def main(folder: Path) -> None:
+    """Fill a data directory."""
+    database = Database(f"sqlite:///{folder}/sigap.db")
+    migrate(database.engine)
+    found = fill(database, now_ms=wall_ms())
+    database.close()
+    (folder / HOSTS_FILE).write_text(json.dumps(found), encoding="ascii")
+
+
+def read(folder: Path) -> list[Host]:
+    """The hosts of a filled data directory."""
+    rows: list[list[Any]] = json.loads((folder / HOSTS_FILE).read_text(encoding="ascii"))
+    return [
+        Host(host_id, key, agent_id, fingerprint, tuple(Check(*check) for check in checks))
+        for host_id, key, agent_id, fingerprint, checks in rows
+    ]
 
 
 def fill(db: Database, *, now_ms: int) -> list[Host]:
@@ -272,3 +294,7 @@ async def _measure(db: Database, found: Sequence[Host], now_ms: int) -> None:
 
 async def _absorb(db: Database, store: SeriesStore, batches: Sequence[Accepted]) -> None:
     (await db.write(lambda connection: store.absorb(connection, batches)))()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -13,21 +13,20 @@ import json
 import os
 import secrets
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Self, TypedDict
 
-from collector.app import Collector, wall_ms
+from collector.app import Collector
 from collector.chain import GENESIS, digest
 from collector.config import load
 from collector.domain.sample import Result, Row, State
 from collector.flows.session import Content, Session
 from collector.protocol import Batch, Reply
-from collector.store.database import Database
 from collector.store.lanes import Greeting
-from collector.store.migrations import migrate
 from collector.up import settle
 from tests.bench import company, hosts
 from tests.bench.company import CLOSED, INTERVAL_MS, TIMEOUT_MS, Host
@@ -220,11 +219,9 @@ def _free_port() -> int:
 def main(folder: Path) -> None:
     """Fill, serve, report."""
     began = time.perf_counter()
-    database = Database(f"sqlite:///{folder}/sigap.db")
-    migrate(database.engine)
-    found = company.fill(database, now_ms=wall_ms())
-    database.close()
-    asyncio.run(_serve(folder, found, time.perf_counter() - began))
+    # In a process of its own, whose memory is not counted as the collector's.
+    subprocess.run([sys.executable, "-m", "tests.bench.company", str(folder)], check=True)
+    asyncio.run(_serve(folder, company.read(folder), time.perf_counter() - began))
 
 
 if __name__ == "__main__":

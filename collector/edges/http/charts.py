@@ -24,6 +24,8 @@ LINES_MOST = 10
 """More lines than this cannot be told apart; the largest stay."""
 STEP_LEAST_MS = 5000
 REACH_MS = 10_000
+SIGNIFICANT = 6
+EXACT_TENS = 22
 _VIRTUAL_DEVICES = re.compile(r"(lo|veth.*|cali.*|tunl.*|ifb\d+|dummy\d+|loop\d+|ram\d+|zram\d+|sr\d+|fd\d+)")
 _NOT_FULL_LATER = frozenset({"iso9660", "squashfs", "erofs", "romfs", "udf", "tmpfs", "ramfs", "devtmpfs"})
 # Without idle and the guest modes, which the kernel counts in user and nice as well.
@@ -298,4 +300,14 @@ def newest(frame: Frame) -> dict[str, dict[str, float | None]]:
 
 
 def _rounded(values: Values) -> list[float | None]:
-    return [float(f"{value:.6g}") if np.isfinite(value) else None for value in values.tolist()]
+    """Six significant digits, which is more than a picture shows; None where nothing is known."""
+    known = np.isfinite(values) & (values != 0)
+    sizes = np.where(known, np.abs(values), 1.0)
+    digits = np.clip(SIGNIFICANT - 1 - np.floor(np.log10(sizes)), -EXACT_TENS, EXACT_TENS)
+    # Powers of ten up to this one are exact, so that the quotient is the nearest number to the decimal one.
+    up, down = 10.0 ** np.maximum(digits, 0), 10.0 ** np.maximum(-digits, 0)
+    short = np.rint(np.where(known, values, 0.0) / down * up) / up * down
+    found: list[float | None] = short.tolist()
+    for at in np.flatnonzero(~np.isfinite(values)).tolist():
+        found[at] = None
+    return found
