@@ -5,7 +5,7 @@ Hashing and storing are `flows.access` and `store.accounts`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from collector.domain.errors import InvalidInput
@@ -73,7 +73,7 @@ class Account:
     role: Role
     language: str
     active: bool
-    password_hash: str
+    password_hash: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)

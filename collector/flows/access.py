@@ -12,7 +12,7 @@ import hmac
 import logging
 import secrets
 from collections.abc import Callable
-from typing import NamedTuple
+from dataclasses import dataclass, field
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerifyMismatchError
@@ -31,18 +31,20 @@ TOUCH_MS = 60_000
 WRONG = "The name or the password is not right."
 
 
-class SignedIn(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class SignedIn:
     """A new session: its secret goes into the cookie and nowhere else."""
 
-    token: str
+    token: str = field(repr=False)
     account: Account
 
 
-class NewToken(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class NewToken:
     """A new API token: `secret` is shown once."""
 
     id: str
-    secret: str
+    secret: str = field(repr=False)
 
 
 class Access:

@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, QueuePool, create_engine, event
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 from collector.domain.errors import CollectorError, StoreBroken, StoreError, StoreFull
 
@@ -33,6 +33,7 @@ Work = Callable[[Connection], T]
 GROUP_LIMIT = 500
 """Pieces of work that share one commit at most: bounds how long the first of them waits."""
 BUSY_MS = 5000
+BACKENDS = ("sqlite", "postgresql")
 
 
 class Database:
@@ -44,7 +45,7 @@ class Database:
 
     def __init__(self, url: str, *, readers: int = 4) -> None:
         self.url = url
-        self.dialect = make_url(url).get_backend_name()
+        self.dialect = _address(url).get_backend_name()
         self.broken: StoreBroken | None = None
         self._writer, self._reader = _engines(url, readers)
         self._work: queue.SimpleQueue[tuple[Work[Any], Future[Any]] | None] = queue.SimpleQueue()
@@ -155,21 +156,41 @@ def translate(error: Exception) -> CollectorError:
     return StoreError(f"The database refused: {cause}")
 
 
+def _address(url: str) -> URL:
+    """The database's address in its parts. What is wrong with one is told without it: it may hold a password."""
+    hint = "Such as postgresql+psycopg://sigap:PASSWORD@db/sigap, with %40 for an @ in the password."
+    try:
+        address = make_url(url)
+        known = address.get_backend_name() in BACKENDS
+        address.get_dialect()
+    except (ArgumentError, NoSuchModuleError, ModuleNotFoundError, ValueError) as error:
+        raise StoreError("store.url is not the address of a database that is known here.", hint=hint) from error
+    if not known:
+        raise StoreError("store.url names a kind of database that is not known here.", hint=hint)
+    if "@" in (address.host or ""):
+        # The driver would take the password's end for a host, and say that it cannot find it.
+        raise StoreError("store.url has more than one @.", hint=hint)
+    return address
+
+
 def _engines(url: str, readers: int) -> tuple[Engine, Engine]:
-    if make_url(url).get_backend_name() != "sqlite":
-        engine = create_engine(url, pool_size=readers + 2, pool_pre_ping=True)
+    if _address(url).get_backend_name() != "sqlite":
+        engine = create_engine(url, pool_size=readers + 2, pool_pre_ping=True, hide_parameters=True)
         return engine, engine
-    path = Path(make_url(url).database or "")
+    path = Path(_address(url).database or "")
     if not path.name:
         raise StoreError("An SQLite database needs a file.", hint="For example sqlite:////var/lib/sigap/sigap.db")
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    writer = create_engine(url, pool_size=1, max_overflow=0, connect_args={"check_same_thread": False})
+    writer = create_engine(
+        url, pool_size=1, max_overflow=0, connect_args={"check_same_thread": False}, hide_parameters=True
+    )
     reader = create_engine(
         "sqlite://",
         creator=lambda: sqlite3.connect(f"file:{path}?mode=ro", uri=True, check_same_thread=False),
         poolclass=QueuePool,
         pool_size=readers + 2,
         max_overflow=8,
+        hide_parameters=True,
     )
     event.listen(writer, "connect", _writer_pragmas)
     event.listen(writer, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))

@@ -8,6 +8,7 @@ from aiohttp import web
 
 from collector.domain.errors import Conflict, NotFound
 from collector.edges.http.context import context_of, viewer_of
+from collector.edges.http.form import is_count
 from collector.edges.http.routing import Page, Permission, Route
 from collector.store import alerts, outbox, registers
 from collector.store.alerts import Kept
@@ -35,7 +36,7 @@ async def show_active(request: web.Request) -> Page:
 async def show_history(request: web.Request) -> Page:
     """Alerts that fired, the newest first."""
     text = request.query.get("page", "1")
-    page = max(1, int(text)) if text.isdigit() else 1
+    page = max(1, int(text)) if is_count(text) else 1
 
     def read(connection: Any) -> list[Kept]:
         return alerts.history(connection, offset=(page - 1) * PAGE_ROWS, limit=PAGE_ROWS + 1)

@@ -1,4 +1,4 @@
-"""What a request carries: the fields of a form, or the same as a JSON object."""
+"""What a request carries: the fields of a form, or the same as a JSON object, and numbers in its address."""
 
 from __future__ import annotations
 
@@ -9,6 +9,14 @@ import msgspec
 from aiohttp import web
 
 from collector.domain.errors import InvalidInput
+
+DIGITS_MOST = 15
+"""Enough for Unix milliseconds, and less than what databases call an integer."""
+
+
+def is_count(text: str) -> bool:
+    """Whether `text` is a whole number that can be worked with: ASCII digits, and not too many."""
+    return text.isascii() and text.isdigit() and len(text) <= DIGITS_MOST
 
 
 async def fields_of(request: web.Request) -> Mapping[str, str]:

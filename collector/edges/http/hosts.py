@@ -18,7 +18,7 @@ from collector.domain.series import LOOKBACK_MS, NAME_LABEL, Matcher, SeriesData
 from collector.domain.status import timeline
 from collector.edges.http import charts, observed
 from collector.edges.http.context import Context, context_of, viewer_of
-from collector.edges.http.form import fields_of
+from collector.edges.http.form import fields_of, is_count
 from collector.edges.http.render import json_bytes
 from collector.edges.http.routing import Page, Permission, Route
 from collector.edges.http.services import strip_of
@@ -62,7 +62,7 @@ async def show_all(request: web.Request) -> Page:
     """The list, narrowed and ordered as the address says."""
     context, query = context_of(request), request.query
     sort, wanted = query.get("sort", "state"), query.get("page", "1")
-    page = max(1, int(wanted)) if wanted.isdigit() else 1
+    page = max(1, int(wanted)) if is_count(wanted) else 1
     if sort.lstrip("-") not in _SORTS:
         raise InvalidInput(f"Hosts cannot be sorted by {sort}.", fields={"sort": f"One of {', '.join(_SORTS)}."})
     everything = await context.db.read(board.host_lines)
@@ -201,7 +201,7 @@ def span_of(request: web.Request, now_ms: int) -> tuple[str, Span]:
             raise InvalidInput("There is no such range.", fields={"range": f"One of {', '.join(RANGES)}."})
         return name, Span(now_ms - RANGES[name], now_ms)
     since, until = query.get("since", ""), query.get("until", str(now_ms))
-    if not (since.isdigit() and until.isdigit() and 0 < int(until) - int(since) <= SPAN_MOST_MS):
+    if not (is_count(since) and is_count(until) and 0 < int(until) - int(since) <= SPAN_MOST_MS):
         message = "Unix milliseconds, since before until, at most three years apart."
         raise InvalidInput("That is no span of time.", fields={"since": message})
     return "", Span(int(since), int(until))
@@ -212,7 +212,7 @@ async def chart_data(request: web.Request) -> web.Response:
     context, key = context_of(request), request.match_info["key"]
     _, span = span_of(request, context.clock())
     points = request.query.get("points", str(POINTS))
-    if not points.isdigit() or not 2 <= int(points) <= POINTS_MOST:
+    if not is_count(points) or not 2 <= int(points) <= POINTS_MOST:
         raise InvalidInput("That many points cannot be drawn.", fields={"points": f"From 2 to {POINTS_MOST}."})
     host = await context.db.read(lambda connection: registers.by_key(connection, "host", key))
     drawn = await asyncio.to_thread(_draw, context, host.id, span, int(points))

@@ -18,6 +18,7 @@ from collector.domain.registers.document import to_csv
 from collector.edges.http import register_form as shape
 from collector.edges.http import render
 from collector.edges.http.context import context_of
+from collector.edges.http.form import is_count
 from collector.edges.http.routing import Permission, Route
 from collector.flows import manifest
 from collector.store import audit
@@ -50,7 +51,7 @@ def _query(request: web.Request, *, everything: bool = False) -> Query:
 
 
 def _number(text: str, default: int) -> int:
-    if text and not text.isdecimal():
+    if text and not is_count(text):
         raise InvalidInput(f"'{text}' is not a number of records.")
     return int(text) if text else default
 
@@ -70,7 +71,7 @@ def _version(request: web.Request, body: dict[str, Any]) -> int | None:
         given = tag.removeprefix("W/").strip('"')
     if given is None:
         return None
-    if isinstance(given, bool) or not str(given).isdecimal():
+    if isinstance(given, bool) or not is_count(str(given)):
         raise InvalidInput(f"'{given}' is not a version.", hint='Send the ETag of the record, such as If-Match: "3".')
     return int(given)
 

@@ -136,13 +136,15 @@ def filled(register: Register[Any], record: Any, shown: Mapping[str, Any] | None
 
 
 def as_typed(register: Register[Any], form: MultiDictProxy[Any]) -> dict[str, Any]:
-    """What the person had typed, to be shown again after a refusal."""
+    """What the person had typed, to be shown again after a refusal; a secret is not, and has to be typed again."""
     typed: dict[str, Any] = {}
     for each in register.writable:
         if isinstance(each.kind, Boolean):
             typed[each.name] = each.name in form
         elif isinstance(each.kind, Refs):
             typed[each.name] = [str(value) for value in form.getall(each.name, [])]
+        elif each.secret:
+            typed[each.name] = ""
         else:
             typed[each.name] = str(form.get(each.name, ""))
     return typed

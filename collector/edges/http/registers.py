@@ -20,6 +20,7 @@ from collector.domain.registers.words import to_language
 from collector.edges.http import register_form as shape
 from collector.edges.http import render
 from collector.edges.http.context import context_of
+from collector.edges.http.form import is_count
 from collector.edges.http.routing import Page, Permission, Route
 from collector.flows import manifest
 from collector.notify.webhook import new_secret
@@ -43,10 +44,8 @@ def _register(request: web.Request) -> Register[Any]:
 
 def query_of(request: web.Request, register: Register[Any]) -> tuple[Query, int]:
     """Search, filters, order and page number in the address."""
-    try:
-        page = max(1, int(request.query.get("page") or 1))
-    except ValueError:
-        page = 1
+    wanted = request.query.get("page", "")
+    page = max(1, int(wanted)) if is_count(wanted) else 1
     names = ("state", *(each.name for each in register.filtered))
     filters = {name: request.query[name] for name in names if request.query.get(name)}
     sort = request.query.get("sort") or "key"
@@ -283,7 +282,7 @@ async def delete(request: web.Request) -> Page:
 
 def _version(form: MultiDictProxy[Any]) -> int | None:
     text = str(form.get("version", ""))
-    if text and not text.isdecimal():
+    if text and not is_count(text):
         raise NotFound("The form names no version.", hint="Load the page again.")
     return int(text) if text else None
 

@@ -13,6 +13,7 @@ from collector.domain.errors import InvalidInput, TooMuch
 from collector.domain.interval import Span
 from collector.domain.series import LOOKBACK_MS, Matcher, SeriesData
 from collector.edges.http.context import Context, context_of
+from collector.edges.http.form import is_count
 from collector.edges.http.hosts import POINTS, POINTS_MOST, span_of
 from collector.edges.http.render import json_bytes
 from collector.edges.http.routing import Permission, Route
@@ -27,7 +28,7 @@ async def select(request: web.Request) -> web.Response:
     matchers = selector.parse(query.get("match", ""))
     _, span = span_of(request, context.clock())
     points = query.get("points", str(POINTS))
-    if not points.isdigit() or not 2 <= int(points) <= POINTS_MOST:
+    if not is_count(points) or not 2 <= int(points) <= POINTS_MOST:
         raise InvalidInput("That many points cannot be given.", fields={"points": f"From 2 to {POINTS_MOST}."})
     hosts = None
     if key := query.get("host"):

@@ -13,7 +13,7 @@ from aiohttp import web
 from collector.domain.access import Account, Role, Scope
 from collector.domain.errors import Conflict, InvalidInput, NotFound
 from collector.edges.http.context import Context, context_of, viewer_of
-from collector.edges.http.form import fields_of
+from collector.edges.http.form import fields_of, is_count
 from collector.edges.http.i18n import COOKIE, LANGUAGES
 from collector.edges.http.preferences import YEAR_SECONDS
 from collector.edges.http.routing import Page, Permission, Route
@@ -115,7 +115,7 @@ async def make_token(request: web.Request) -> Page:
     fields = await fields_of(request)
     try:
         days = fields.get("days", "")
-        if days and not (days.isdigit() and 0 < int(days) <= DAYS_MOST):
+        if days and not (is_count(days) and 0 < int(days) <= DAYS_MOST):
             raise InvalidInput("The token was not made.", fields={"days": f"From 1 to {DAYS_MOST}, or empty."})
         if fields.get("scope", "read") not in list(Scope):
             raise InvalidInput("The token was not made.", fields={"scope": f"One of {', '.join(Scope)}."})

@@ -53,7 +53,9 @@ def migrate(engine: Engine) -> list[str]:
         ) from error
     except OperationalError as error:
         if "locked" not in str(error):
-            raise
+            raise StoreError(
+                f"The database cannot be opened: {error.orig}", hint="Is it running, and is store.url right?"
+            ) from error
         raise StoreError("The database is in use by another process.", hint="Stop it, then start again.") from error
 
 
