@@ -28,6 +28,7 @@ from collector.edges.http import ROUTES
 from collector.edges.http.access import authenticator
 from collector.edges.http.context import Context
 from collector.edges.http.frame import build
+from collector.edges.http.security import is_worth_a_line
 from collector.edges.timer import Job, Timer
 from collector.edges.wire import CentralCheck
 from collector.flows import retain
@@ -48,7 +49,7 @@ from collector.store.documents import Documents
 from collector.store.migrations import migrate
 from collector.store.seal import Seal
 from collector.store.series import SeriesStore
-from collector.store.vault import Vault
+from collector.store.vault import OTHERS, Vault
 
 log = logging.getLogger(__name__)
 
@@ -230,6 +231,7 @@ class Collector:
         return enrolment.enrolment_server(self.enroller, self.settings.enrolment.address)
 
     async def _open_web(self) -> None:
+        logging.getLogger("aiohttp.server").addFilter(is_worth_a_line)
         runner = web.AppRunner(build(self.context, ROUTES), access_log=None, shutdown_timeout=GRACE_SECONDS)
         await runner.setup()
         self._undo.append(runner.cleanup)
@@ -334,6 +336,9 @@ def _private_directory(path: Path) -> None:
             f"The data directory {path} cannot be made: {error.strerror}.",
             hint="Choose another with --data or SIGAP_STORE__DATA.",
         ) from error
+    if path.stat().st_mode & OTHERS:
+        # Not ours to change: whoever made it may share it on purpose. What we put into it is private all the same.
+        log.warning("data directory open to others path=%s hint=%r", path, f"chmod 700 {path}")
 
 
 def _sole_user(data: Path) -> int:

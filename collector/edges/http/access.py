@@ -6,6 +6,7 @@ The rules are `flows.access`; this file only reads forms and cookies.
 from __future__ import annotations
 
 import ipaddress
+import re
 import socket
 from collections.abc import Mapping
 from urllib.parse import urlsplit
@@ -22,6 +23,8 @@ from collector.flows.access import Access, SignedIn
 
 SCRAPE_PATHS = ("/metrics", "/federate", "/api/v1/sd/")
 BEARER = "Bearer "
+HOST_HEADER = re.compile(r"(?:\[([0-9a-fA-F:.]+)\]|([^\[\]:]+))(?::\d+)?")
+"""An IPv6 address in brackets, or a name or IPv4 address; with a port or without."""
 
 
 def authenticator(access: Access, *, open_on_loopback: bool) -> Authenticate:
@@ -61,7 +64,8 @@ def _by_control_socket(request: web.Request) -> bool:
 
 def _is_local(request: web.Request) -> bool:
     """Whether the peer and the name it used are this host's loopback: a rebound DNS name does not count."""
-    names = (request.remote or "", urlsplit(f"//{request.host}").hostname or "")
+    found = HOST_HEADER.fullmatch(request.host)
+    names = (request.remote or "", (found[1] or found[2]) if found else "")
     return all(name == "localhost" or _is_loopback(name) for name in names)
 
 

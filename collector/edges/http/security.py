@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import logging
 import secrets
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from aiohttp import web
+from aiohttp.http import HttpProcessingError
 
 from collector.domain.errors import Forbidden
 from collector.edges.http.context import context_of
@@ -74,6 +76,14 @@ async def check_same_origin(request: web.Request) -> None:
         raise Forbidden("This page is too old to be sent.", hint=_RETRY)
 
 
+def is_worth_a_line(record: logging.LogRecord) -> bool:
+    """Whether the server's own log takes a record: not for a client that speaks no HTTP, which anybody can be for ever.
+
+    It is answered 400, and that is all there is to do about it.
+    """
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+
+
 def nonce_of(request: web.Request) -> str:
     """The one-time word that allows the scripts of this answer, and no others."""
     if NONCE not in request:
@@ -92,6 +102,7 @@ def content_security_policy(nonce: str) -> str:
 
 def protect(request: web.Request, response: web.StreamResponse) -> None:
     """Put the headers on an answer that is about to start."""
+    response.headers["Server"] = "Sigap"  # in place of which library in which version
     for name, value in HEADERS.items():
         response.headers.setdefault(name, value)
     response.headers.setdefault("Content-Security-Policy", content_security_policy(nonce_of(request)))
