@@ -40,6 +40,7 @@ from collector.flows.enrol import Enroller
 from collector.flows.evaluate import Evaluator
 from collector.flows.ingest import Ingest
 from collector.flows.live import Live
+from collector.flows.quota import Quota
 from collector.flows.register import Registrar
 from collector.metrics import Metrics
 from collector.notify.egress import Egress
@@ -126,6 +127,7 @@ class Collector:
             sinks=(DeclaredChecks(self.registrar), self.evaluator, Documents(), self.live),
             clock=self.clock,
             metrics=self.metrics,
+            quota=Quota(self.series, self.series.layouts),
             linger_seconds=settings.telemetry.linger_milliseconds / 1_000,
             on_broken=self._store_broke,
         )

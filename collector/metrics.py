@@ -37,6 +37,13 @@ class Metrics:
         )
         self.ingest_commit = self._histogram("ingest_commit_seconds", "Time from handing a group over to its commit.")
         self.ingest_sink_failures = self._counter("ingest_sink_failures", "Failures of a part fed by ingest.", "sink")
+        self.ingest_refused_rows = self._counter(
+            "ingest_refused_rows", "Rows left out because their series are over a limit."
+        )
+        self.ingest_refused_layouts = self._counter(
+            "ingest_refused_layouts", "New layouts refused because of too many series, by limit.", "limit"
+        )
+        self.agent_slowed = self._counter("agent_slowed_seconds", "Time that streams were not read for being too fast.")
         self.agent_streams = self._gauge("agent_streams", "Agents that are connected.")
         self.agent_refused = self._counter("agent_refused", "Streams refused, by reason.", "reason")
         self.enrolments = self._counter(

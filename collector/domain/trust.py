@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from collector.domain.errors import InvalidInput
+from collector.domain.pace import Pace
 
 MINUTE_MS = 60_000
 DAY_MS = 24 * 60 * MINUTE_MS
@@ -203,35 +204,6 @@ def judge(credential: Credential | None, agent_id: str, now_ms: int) -> Refusal 
     if now_ms < credential.not_before_ms:
         return Refusal.NOT_YET_VALID
     return Refusal.EXPIRED if now_ms >= credential.not_after_ms else None
-
-
-class Bucket(NamedTuple):
-    """A token bucket at one moment: how many requests may follow at once."""
-
-    level: float
-    at_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """How often something may be asked: `rate` a second in the long run, `burst` at once."""
-
-    rate: float
-    burst: int
-
-    def take(self, bucket: Bucket | None, now_ms: int) -> tuple[Bucket, float]:
-        """Take one.
-
-        Returns:
-            The bucket afterwards and how many seconds to wait; 0 means that this request may pass.
-        """
-        if bucket is None:
-            bucket = Bucket(self.burst, now_ms)
-        gained = max(0, now_ms - bucket.at_ms) / 1000 * self.rate
-        level = min(self.burst, bucket.level + gained)
-        if level >= 1:
-            return Bucket(level - 1, now_ms), 0.0
-        return Bucket(level, now_ms), (1 - level) / self.rate
 
 
 PACE_PER_ADDRESS = Pace(rate=5, burst=20)

@@ -20,6 +20,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from collector import protocol
 from collector.domain import trust
 from collector.domain.errors import CollectorError, Forbidden, StoreError, Unauthenticated
+from collector.domain.pace import Bucket, Pace
 from collector.edges import grpc_errors, wire
 from collector.edges.identity import Peer, identify, server_credentials
 from collector.edges.wire import CentralCheck
@@ -46,6 +47,7 @@ OPTIONS = (
     ("grpc.per_message_decompression", 0),
     ("grpc.max_metadata_size", 8 * 1024),
     ("grpc.max_concurrent_streams", 4),
+    ("grpc.http2.bdp_probe", 0),
     ("grpc.server_handshake_timeout_ms", 10_000),
     ("grpc.keepalive_time_ms", 120_000),
     ("grpc.keepalive_timeout_ms", 20_000),
@@ -55,6 +57,9 @@ OPTIONS = (
     ("grpc.max_connection_age_grace_ms", 60_000),
     ("grpc.so_reuseport", 0),
 )
+
+PACES = {False: Pace(rate=20, burst=100), True: Pace(rate=BACKFILL_PER_SECOND, burst=400)}
+"""Batches of one agent, live and backfill: more than it ever measures, and as fast as it was told to catch up."""
 
 UNREAD_FRAMES = 64
 """Frames that an agent has not taken yet before nothing more is read from it."""
@@ -88,6 +93,7 @@ class Telemetry:
     def __init__(self, ingest: Ingest, *, checks: Checks | None = None, unread_seconds: float = UNREAD_SECONDS) -> None:
         self._ingest, self._checks, self._unread_seconds = ingest, checks, unread_seconds
         self._streams: set[_Stream] = set()
+        self._buckets: dict[tuple[str, bool], Bucket] = {}  # by agent, so that a new stream is no new allowance
         self._sweeper: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -118,7 +124,14 @@ class Telemetry:
 
     async def serve(self, peer: Peer, requests: AsyncIterator[bytes], context: Any) -> Refuse | None:
         """The stream of a known peer; returns why it was turned away, None when it left by itself."""
-        stream = _Stream(self._ingest, peer, context, self._checks, unread_seconds=self._unread_seconds)
+        stream = _Stream(
+            self._ingest,
+            peer,
+            context,
+            self._checks,
+            buckets=self._buckets,
+            unread_seconds=self._unread_seconds,
+        )
         self._streams.add(stream)
         try:
             return await stream.run(requests)
@@ -153,12 +166,19 @@ class _Stream:
     """One call: reads frames, hands events to ingest, writes what it is told to."""
 
     def __init__(
-        self, ingest: Ingest, peer: Peer, context: Any, checks: Checks | None, *, unread_seconds: float
+        self,
+        ingest: Ingest,
+        peer: Peer,
+        context: Any,
+        checks: Checks | None,
+        *,
+        buckets: dict[tuple[str, bool], Bucket],
+        unread_seconds: float,
     ) -> None:
         self.session: Session | None = None
         self._ingest, self._peer, self._context, self._checks = ingest, peer, context, checks
         self._outbox: asyncio.Queue[bytes | Refuse] = asyncio.Queue()
-        self._unread_seconds = unread_seconds
+        self._buckets, self._unread_seconds = buckets, unread_seconds
         self._room = asyncio.Event()
         self._room.set()
         self._goodbye = ""
@@ -284,12 +304,26 @@ class _Stream:
     # ── one frame ───────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def _batch(self, session: Session, frame: pb.AgentFrame) -> None:
+        await self._keep_pace(backfill=frame.batch.backfill)
         event = wire.batch(frame.batch, row_bytes=self._row_bytes, now_ms=self._ingest.clock())
         await self._ingest.submit(session, event)
 
-    def _row_bytes(self, layout_id: int) -> int | str:
+    async def _keep_pace(self, *, backfill: bool) -> None:
+        """Read no further while the agent is too fast: it keeps what is not read, so nothing is lost by it."""
+        key, loop = (self._peer.agent_id, backfill), asyncio.get_running_loop()
+        while True:
+            self._buckets[key], wait_seconds = PACES[backfill].take(self._buckets.get(key), round(loop.time() * 1000))
+            if not wait_seconds:
+                return
+            self._ingest.metrics.agent_slowed.inc(wait_seconds)
+            await asyncio.sleep(wait_seconds)
+
+    def _row_bytes(self, layout_id: int) -> int | str | None:
         session, layout = self.session, self._ingest.layouts.get(layout_id)
         assert session is not None
+        if layout_id in session.left_out:
+            self._ingest.metrics.ingest_refused_rows.inc()
+            return None
         if layout is not None and layout_id in session.layouts:
             return layout.row_bytes
         return session.unusable.get(layout_id, "a row's layout was not declared on this stream")

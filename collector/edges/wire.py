@@ -33,8 +33,8 @@ WORD_LENGTH = 32
 _SIGN = 1 << 63
 
 Message = TypeVar("Message")
-RowBytes = Callable[[int], int | str]
-"""The length of a packed row of a layout, or what is wrong with the layout."""
+RowBytes = Callable[[int], int | str | None]
+"""The length of a packed row of a layout, what is wrong with the layout, or None for rows to be left out."""
 
 
 class Flaw(Exception):
@@ -201,6 +201,8 @@ def _rows(rows: Sequence[pb.Row], row_bytes: RowBytes, latest_ms: int) -> tuple[
     for row in rows:
         layout_id, values = signed(row.layout_id), row.values
         expected = row_bytes(layout_id)
+        if expected is None:
+            continue
         if isinstance(expected, str):
             raise Flaw(expected)
         if len(values) != expected:

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from collector.domain import trust
 from collector.domain.errors import Conflict, InvalidInput, NotFound, TooMuch, Unauthenticated
+from collector.domain.pace import Bucket, Pace
 from collector.domain.registers.host import REGISTER as HOST
 from collector.domain.registers.host import Host
 from collector.domain.registers.kinds import slugify
@@ -71,11 +72,11 @@ class _Arrival(NamedTuple):
 class Gate:
     """Lets so many requests a second in, from one address and from all together."""
 
-    def __init__(self, each: trust.Pace = trust.PACE_PER_ADDRESS, together: trust.Pace = trust.PACE_OF_ALL) -> None:
+    def __init__(self, each: Pace = trust.PACE_PER_ADDRESS, together: Pace = trust.PACE_OF_ALL) -> None:
         self._each = each
         self._together = together
-        self._everybody: trust.Bucket | None = None
-        self._addresses: OrderedDict[str, trust.Bucket] = OrderedDict()
+        self._everybody: Bucket | None = None
+        self._addresses: OrderedDict[str, Bucket] = OrderedDict()
 
     def pass_one(self, address: str, now_ms: int) -> None:
         """Count one request.

@@ -16,14 +16,17 @@ from typing import NamedTuple
 from collector import chain, protocol
 from collector.domain.errors import CollectorError, Forbidden, InvalidInput, StoreBroken, StoreError
 from collector.domain.sample import Accepted
+from collector.domain.series import Layout
+from collector.flows import tally
 from collector.flows.enrol import admit
+from collector.flows.quota import Quota
 from collector.flows.session import FENCED, FENCED_WORDS, Content, Journal, Session, Sink, accepted, refusal_of
 from collector.metrics import Metrics
 from collector.protocol import Batch, Event, Gap, Ledger, Quarantine, Refuse, Reply, Seal, Store
 from collector.store import lanes
 from collector.store.database import Connection, Database
 from collector.store.lanes import Greeting, Seen
-from collector.store.series.layouts import Layouts
+from collector.store.series.layouts import Layouts, decode
 
 __all__ = ["Content", "Ingest", "Journal", "Session", "Sink"]
 
@@ -67,6 +70,7 @@ class Ingest:
         sinks: Iterable[Sink] = (),
         clock: Callable[[], int],
         metrics: Metrics | None = None,
+        quota: Quota | None = None,
         linger_seconds: float = LINGER_SECONDS,
         on_broken: Callable[[StoreBroken], None] = lambda error: LOG.critical("store broken error=%s", error.message),
     ) -> None:
@@ -74,6 +78,7 @@ class Ingest:
         self.metrics = metrics or Metrics()
         self.clock = clock
         self._db, self._journal, self._sinks = db, journal, tuple(sinks)
+        self._quota = quota
         self._linger_seconds, self._on_broken = linger_seconds, on_broken
         self._sessions: dict[str, Session] = {}
         self._queue: list[tuple[Session, Event]] = []
@@ -127,6 +132,8 @@ class Ingest:
     async def declare(self, session: Session, layout_id: int, body: bytes) -> None:
         """Learn a layout. One that cannot be used makes the batches that refer to it poison, not the stream.
 
+        Of one with too many new series the rows are left out, and the rest of each batch is taken.
+
         Raises:
             StoreError: the database does not answer.
         """
@@ -134,10 +141,13 @@ class Ingest:
             session.unusable[layout_id] = f"more than {LAYOUTS_PER_SESSION} layouts in one session"
             return
         session.layouts.add(layout_id)
-        if layout_id in self.layouts:
-            return
+        now_ms = self.clock()
         try:
-            now_ms = self.clock()
+            if self._is_too_much(session, layout_id, self.layouts.get(layout_id) or decode(body), now_ms):
+                session.left_out.add(layout_id)
+                return
+            if layout_id in self.layouts:
+                return
             await self._db.write(lambda c: self.layouts.declare(c, layout_id, body, now_ms=now_ms))
         except InvalidInput as error:
             session.unusable[layout_id] = error.message
@@ -145,6 +155,13 @@ class Ingest:
         except StoreError as error:
             self._note_failure(error)
             raise
+
+    def _is_too_much(self, session: Session, layout_id: int, layout: Layout, now_ms: int) -> bool:
+        refused = self._quota and self._quota.refusal(session.host_id, layout_id, layout, now_ms=now_ms)
+        if refused:
+            self.metrics.ingest_refused_layouts.labels(refused.limit).inc()
+            LOG.warning("series refused agent=%s limit=%s reason=%r", session.agent_id, refused.limit, refused.reason)
+        return bool(refused)
 
     async def submit(self, session: Session, event: Event) -> None:
         """Queue one event; returns at once unless this stream is far ahead of the commits."""
@@ -333,8 +350,9 @@ class Ingest:
                 action()
             except Exception:
                 LOG.exception("a sink failed after the commit")
-        self._count(written)
+        tally.count_accepted(self.metrics, written.accepted)
         for session, verdict in written.verdicts.items():
+            tally.count_effects(self.metrics, session.agent_id, verdict.effects)
             if verdict.draft is None or verdict.refusal is not None:
                 self._end(session, verdict.refusal or Refuse(FENCED, FENCED_WORDS))
                 continue
@@ -362,28 +380,6 @@ class Ingest:
             LOG.error("ingest failed error=%s", words, exc_info=not isinstance(error, CollectorError))
             self._failing = words
 
-    def _count(self, written: _Written) -> None:
-        metrics = self.metrics
-        metrics.ingest_samples.inc(sum(len(row.values) // 8 for one in written.accepted for row in one.rows))
-        metrics.ingest_rows.inc(sum(len(one.rows) for one in written.accepted))
-        metrics.ingest_batches.labels("accepted").inc(len(written.accepted))
-        for session, verdict in written.verdicts.items():
-            for effect in verdict.effects:
-                if (name := _COUNTED.get(type(effect))) is not None:
-                    metrics.ingest_batches.labels(name).inc()
-                elif isinstance(effect, protocol.RecordGap):
-                    metrics.ingest_gap_samples.labels(effect.gap.reason.name.lower()).inc(effect.gap.samples)
-                if isinstance(effect, protocol.Conflict):
-                    LOG.error("agent conflict agent=%s seq=%d: cloned or rolled back", session.agent_id, effect.seq)
-
 
 def _size(event: Event) -> int:
     return len(event.body) if isinstance(event, Batch) else 0
-
-
-_COUNTED: Mapping[type, str] = {
-    protocol.Duplicate: "duplicate",
-    protocol.Conflict: "conflict",
-    protocol.Quarantine: "quarantined",
-    protocol.Nack: "nack",
-}

@@ -61,6 +61,7 @@ class Session:
     clock_offset_ms: float = 0.0
     unusable: dict[int, str] = field(default_factory=dict)  # layouts that were declared, and what is wrong with them
     layouts: set[int] = field(default_factory=set)
+    left_out: set[int] = field(default_factory=set)  # layouts with more new series than the host may have
     pending: int = 0
     pending_bytes: int = 0
     room: asyncio.Event = field(default_factory=asyncio.Event)

@@ -28,6 +28,7 @@ from collector.domain.sample import Accepted
 from collector.edges.rpc import Checks, Telemetry, telemetry_server
 from collector.flows.authority import Authority
 from collector.flows.ingest import Ingest
+from collector.flows.quota import Limits, Quota
 from collector.store import agents
 from collector.store.database import Database
 from collector.store.documents import Documents
@@ -183,7 +184,13 @@ class Lane:
 
 @asynccontextmanager
 async def receiver(
-    database: Database, folder: Path, *, checks: Checks | None = None, sinks: Sequence[Any] = (), port: int = 0
+    database: Database,
+    folder: Path,
+    *,
+    checks: Checks | None = None,
+    sinks: Sequence[Any] = (),
+    port: int = 0,
+    limits: Limits = Limits(),
 ) -> AsyncIterator[Receiver]:
     """A running receiving half."""
     authority = Authority(folder, clock=now_ms)
@@ -196,6 +203,7 @@ async def receiver(
         journal=series,
         sinks=(collected, Documents(), *sinks),
         clock=now_ms,
+        quota=Quota(series, series.layouts, limits=limits),
         linger_seconds=0.005,
         on_broken=broken.append,
     )

@@ -207,6 +207,14 @@ class SeriesStore:
         """Ids of hosts with at least one row, now or in history."""
         return {host_id for host_id, _ in list(self._heads.pairs)}
 
+    def has(self, host_id: int, layout_id: int) -> bool:
+        """Whether this host has rows of this layout, now or in history."""
+        return (host_id, layout_id) in self._heads.pairs
+
+    def active(self, since_ms: int) -> list[tuple[int, int]]:
+        """Host and layout of everything with a row since then, as far back as the journal goes."""
+        return [(host, layout) for host, layout, row in self._heads.newest(None) if row.wall_ms >= since_ms]
+
     def statistics(self) -> Statistics:
         """Sizes and counts, for metrics; reads the database."""
         now_ms = self._clock()

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from collector.domain import trust
 from collector.domain.errors import InvalidInput
-from collector.domain.trust import Credential, Pace, Refusal, Token, TokenRecord
+from collector.domain.pace import Pace
+from collector.domain.trust import Credential, Refusal, Token, TokenRecord
 
 DAY = trust.DAY_MS
 SECRET, PIN = b"s" * 32, b"p" * 32

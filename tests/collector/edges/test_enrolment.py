@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from collector.domain import errors, trust
+from collector.domain.pace import Pace
 from collector.edges import grpc_errors
 from collector.edges.enrolment import add_renewal, caller, enrolment_server
 from collector.edges.identity import identify, server_credentials
@@ -30,7 +31,7 @@ from protos.telemetry.v1 import telemetry_pb2 as wire
 from protos.telemetry.v1 import telemetry_pb2_grpc as services
 from tests.collector import pki
 
-WIDE = trust.Pace(rate=1e6, burst=1_000_000)
+WIDE = Pace(rate=1e6, burst=1_000_000)
 TIMEOUT_SECONDS = 10
 
 
@@ -74,7 +75,7 @@ async def stand(database: Database, tmp_path: Path) -> AsyncIterator[Stand]:
         clock=now_ms,
         enrolment_address="127.0.0.1:8422",
         telemetry_address=f"127.0.0.1:{port}",
-        gate=Gate(trust.Pace(rate=0.001, burst=40), WIDE),
+        gate=Gate(Pace(rate=0.001, burst=40), WIDE),
     )
     services.add_TelemetryServicer_to_server(_Deliver(database), telemetry)
     add_renewal(telemetry, enroller)

@@ -114,3 +114,20 @@ async def test_a_hundred_agents_that_come_back_at_once_are_all_taken_once(stand:
     async with asyncio.timeout(10):
         while stand.ingest.sessions():
             await asyncio.sleep(0.01)
+
+
+async def test_an_agent_that_is_too_fast_is_slowed_down_and_loses_nothing(stand: Receiver) -> None:
+    stream = await stand.open(stand.enrol())
+    await stream.hear("welcome")
+    await stream.send(layout=DECLARATION)
+    lane, count = Lane(), rpc.PACES[False].burst + 10
+    for _ in range(count):
+        await stream.send(batch=lane.batch(rows(1, 2)))
+    async with asyncio.timeout(10):
+        while (await stream.hear("ack")).acked_seq < count:
+            pass
+    assert len(stand.collected.accepted) == count
+    slowed = stand.ingest.metrics.registry.get_sample_value("sigap_agent_slowed_seconds_total")
+    assert slowed is not None
+    assert slowed > 0
+    await stream.close()

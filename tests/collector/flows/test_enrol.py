@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 
 from collector.domain import trust
 from collector.domain.errors import Conflict, InvalidInput, NotFound, TooMuch, Unauthenticated
+from collector.domain.pace import Pace
 from collector.domain.registers.host import Host
 from collector.flows.authority import Authority
 from collector.flows.enrol import Enrolled, Enroller, Gate, admit
@@ -26,7 +27,7 @@ from collector.store.database import Database
 from tests.collector import pki
 
 NOW = 1_800_000_000_000
-WIDE = trust.Pace(rate=1e6, burst=1_000_000)
+WIDE = Pace(rate=1e6, burst=1_000_000)
 
 
 class Clock:
@@ -359,7 +360,7 @@ async def test_revoking_needs_an_agent_and_a_reason(enroller: Enroller) -> None:
 
 
 async def test_one_address_cannot_use_up_what_all_may(enroller: Enroller) -> None:
-    gate = Gate(trust.Pace(rate=1, burst=2), trust.Pace(rate=1, burst=4))
+    gate = Gate(Pace(rate=1, burst=2), Pace(rate=1, burst=4))
     for _ in range(2):
         gate.pass_one("192.0.2.1", NOW)
     for _ in range(5):
@@ -383,7 +384,7 @@ async def test_what_became_of_each_request_is_counted(
         clock=clock,
         enrolment_address="a:1",
         telemetry_address="a:2",
-        gate=Gate(trust.Pace(rate=1, burst=2), WIDE),
+        gate=Gate(Pace(rate=1, burst=2), WIDE),
         metrics=metrics,
     )
     first = await come_in(counting)
