@@ -223,9 +223,10 @@ class Live:
         rows = host.rows.get(row.layout_id)
         if rows is None:
             # A new layout comes when the agent has found or lost something; the oldest goes.
+            carried = self._carry(host, row.layout_id)
             while len(host.rows) >= LAYOUTS_KEPT:
                 host.rows.pop(next(iter(host.rows)))
-            rows = host.rows.setdefault(row.layout_id, deque(maxlen=ROWS_KEPT))
+            rows = host.rows.setdefault(row.layout_id, deque(carried, maxlen=ROWS_KEPT))
         if rows and row.wall_ms <= rows[-1].wall_ms:
             return
         before = rows[-1] if rows else None
@@ -237,6 +238,24 @@ class Live:
             beat = _beat(host_id, before, row)
             for subscription in subscriptions:
                 subscription.put(beat)
+
+    def _carry(self, host: _Host, layout_id: int) -> list[Row]:
+        """The newest row of a similar layout in the columns of a new one, so that no rate is missing for a beat."""
+        layout = self._layout_of(layout_id)
+        if layout is None:
+            return []
+        place = {(column.name, column.labels): at for at, column in enumerate(layout.columns)}
+        values, wall_ms, most = np.full(len(place), np.nan), 0, len(place) // 2
+        for other_id, rows in host.rows.items():
+            other = self._layout_of(other_id)
+            pairs = [(place.get((c.name, c.labels)), at) for at, c in enumerate(other.columns)] if other else []
+            shared = [(new, old) for new, old in pairs if new is not None]
+            if rows and len(shared) > most:
+                most, wall_ms = len(shared), rows[-1].wall_ms
+                into, out_of = np.array(shared).T
+                values[:] = np.nan
+                values[into] = _values(rows[-1])[out_of]
+        return [Row(layout_id, wall_ms, values.tobytes())] if wall_ms else []
 
     def _note_minute(self, host: _Host, minute: int) -> None:
         missing = minute - host.minute - 1 if host.minute else 0

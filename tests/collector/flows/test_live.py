@@ -51,6 +51,22 @@ def test_a_beat_without_the_counters_does_not_hide_the_one_before() -> None:
     assert vitals.cpu == pytest.approx(0.5)
 
 
+async def test_a_series_more_or_less_does_not_hide_a_rate_for_a_beat() -> None:
+    more = Layout((Column("sigap_agent_clock_skew_seconds"), *LAYOUT.columns), 10_000)
+    live = Live({7: LAYOUT, 8: more}.get)
+    feed(live, (START_MS, 100.0, 50.0))
+    with live.beats(1) as looking:
+        late = Row(8, START_MS + 10_000, np.array([0.001, 107.5, 20.0, 100.0], "<f8").tobytes())
+        live.absorb(None, [Accepted("a", 1, 0, live=True, rows=[late])])()  # type: ignore[arg-type]
+        beat = await looking.next(1)
+    vitals = live.vitals(1)
+    assert vitals is not None
+    assert vitals.cpu == pytest.approx(0.25)
+    assert beat is not None
+    assert beat.before_ms == START_MS
+    assert beat.before.tolist()[1:] == [100.0, 50.0, 100.0]
+
+
 def test_backfill_and_late_rows_change_nothing() -> None:
     live = Live(LAYOUTS.get)
     feed(live, (START_MS, 100.0, 50.0), (START_MS + 10_000, 105.0, 50.0))
