@@ -31,6 +31,7 @@ HOST = slugify(socket.gethostname())
 START_SECONDS = 30.0
 STOP_SECONDS = 10.0
 POLL_SECONDS = 0.05
+LOG_CHARACTERS = 8_000
 TRACE = "Traceback (most recent call last)"
 
 T = TypeVar("T")
@@ -144,14 +145,15 @@ class Product:
         self.address = f"127.0.0.1:{web}"
         self.telemetry = f"127.0.0.1:{telemetry}"
         self.enrolment = f"127.0.0.1:{enrolment}"
-        self.environment = clean_environment(
-            SIGAP_WEB__ADDRESS=self.address,
-            SIGAP_TELEMETRY__ADDRESS=self.telemetry,
-            SIGAP_ENROLMENT__ADDRESS=self.enrolment,
-            **(environment or {}),
-        )
+        own = {
+            "SIGAP_WEB__ADDRESS": self.address,
+            "SIGAP_TELEMETRY__ADDRESS": self.telemetry,
+            "SIGAP_ENROLMENT__ADDRESS": self.enrolment,
+        }
+        self.environment = clean_environment(**own | dict(environment or {}))
         agent = folder / "agent"
-        agent.mkdir(mode=0o700, parents=True)
+        folder.mkdir(mode=0o700)
+        agent.mkdir(mode=0o700)
         (agent / "agent.toml").write_text(
             f'central_checks = "allow"\n[state]\ndirectory = "{agent}"\n{agent_text}', encoding="utf-8"
         )
@@ -267,6 +269,9 @@ def product(
             yield made
             if made.process is not None:
                 made.stop()
+        except BaseException:
+            print(f"log of sigap up:\n{made.output()[-LOG_CHARACTERS:]}")
+            raise
         finally:
             made.kill()
 

@@ -36,7 +36,7 @@ name = "shop"
 kind = "http"
 url = "http://127.0.0.1:{port}/"
 interval_seconds = 2
-timeout_seconds = 1
+timeout_seconds = 2
 retries = 0
 """
 
@@ -74,7 +74,9 @@ class Prometheus:
         connection = http.client.HTTPConnection(self.address, timeout=10)
         try:
             connection.request("GET", f"/api/v1/{path}?{urllib.parse.urlencode(query)}")
-            return json.loads(connection.getresponse().read())["data"]
+            answer = connection.getresponse()
+            # While it starts it answers 503.
+            return json.loads(answer.read())["data"] if answer.status == 200 else None
         except OSError:
             return None
         finally:

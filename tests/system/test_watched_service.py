@@ -28,7 +28,7 @@ name = "shop"
 kind = "http"
 url = "http://127.0.0.1:{port}/"
 interval_seconds = {interval}
-timeout_seconds = 1
+timeout_seconds = 2
 retries = 0
 """
 RECORDS = """
