@@ -64,6 +64,15 @@ def load(state: Path) -> Identity | None:
         raise IdentityError(f"{path} is damaged.", hint="Remove it and enrol again.") from error
 
 
+def trace(state: Path) -> tuple[int, ...]:
+    """What changes when somebody touches the identity or who can reach it; much cheaper than `load`."""
+    try:
+        seen = (os.lstat(state), os.lstat(state / IDENTITY_FILE))
+    except OSError as error:
+        return (error.errno or 0,)
+    return tuple(number for one in seen for number in (one.st_ino, one.st_mode, one.st_uid, one.st_ctime_ns))
+
+
 def save(state: Path, identity: Identity) -> None:
     """Replace the identity: after a power cut there is the old one or the new one, never a part."""
     values = {name: value.decode() if isinstance(value, bytes) else value for name, value in asdict(identity).items()}

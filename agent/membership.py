@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from agent import enrol
+from agent import enrol, identity
 from agent.config import Config
 from agent.enrol import EnrolError
 from agent.identity import Identity, IdentityError
@@ -35,6 +35,7 @@ class Membership:
         self._not_before = 0.0
         self._pause_seconds = FIRST_PAUSE_SECONDS
         self._trouble = ""
+        self._trace: tuple[int, ...] = ()  # of the identity that was found good last
 
     def identity(self) -> Identity | None:
         """The identity in the state directory, enrolled for now when there is none but a token; else None."""
@@ -57,6 +58,9 @@ class Membership:
         """The identity to go on with: `current`, its successor when it was time, or one somebody enrolled for anew."""
         if self._clock() < self._not_before:
             return current
+        trace = identity.trace(self._state)
+        if trace == self._trace and not current.renewal_due(now_ms):
+            return current
         try:
             found = enrol.load(self._state)
             if found is None:
@@ -66,6 +70,7 @@ class Membership:
             self._postpone(str(error))
             return current
         self._recover()
+        self._trace = trace
         return fresh
 
     def _enrol(self) -> Identity:

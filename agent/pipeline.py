@@ -29,7 +29,7 @@ from agent.wire import Encoder
 
 logger = logging.getLogger(__name__)
 
-TICK_SECONDS = 5.0
+TICK_SECONDS = 10.0
 """How often the agent looks after itself: the watchdog, a missing identity, a certificate to renew."""
 
 STALLED_SECONDS = 60.0

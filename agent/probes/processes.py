@@ -55,6 +55,7 @@ class Processes:
         self._before_ns = moment.boottime_ns
         busiest = nlargest(self._top, processes, key=lambda each: shares[each.pid])
         largest = nlargest(self._top, processes, key=lambda each: each.resident_pages)
+        self._users.refresh()
         body = {
             "count": len(processes),
             "threads": sum(each.threads for each in processes),
@@ -110,13 +111,13 @@ class Users:
     def owner(self, path: str) -> str:
         """Who owns it: a name, a number where there is none, nothing where the path is gone."""
         try:
-            number = Path(path).stat().st_uid
+            number = os.stat(path).st_uid  # noqa: PTH116 (a path object costs more than the call)
         except OSError:
             return ""
-        self._refresh()
         return self._names.get(number, str(number))
 
-    def _refresh(self) -> None:
+    def refresh(self) -> None:
+        """Read the file again if it has changed."""
         try:
             changed_ns = self._path.stat().st_mtime_ns
         except OSError:

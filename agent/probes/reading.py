@@ -11,6 +11,8 @@ import os
 from agent.sample import Kind, Series
 
 CHUNK_BYTES = 65536
+CERTAIN_BYTES = 2048
+"""A shorter answer is the whole file: the kernel only stops early where the next record does not fit into its page."""
 
 
 class NoData(Exception):
@@ -36,8 +38,8 @@ class KernelFile:
             self._descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
         try:
             content = os.pread(self._descriptor, CHUNK_BYTES, 0)
-            # The kernel hands out at most a page or so per call, so only an empty answer means the end.
-            while more := os.pread(self._descriptor, CHUNK_BYTES, len(content)):
+            # The kernel hands out at most a page or so per call, so only an empty answer means the end of a long one.
+            while len(content) >= CERTAIN_BYTES and (more := os.pread(self._descriptor, CHUNK_BYTES, len(content))):
                 content += more
         except OSError:
             self.close()

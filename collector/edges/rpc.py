@@ -47,7 +47,7 @@ OPTIONS = (
     ("grpc.per_message_decompression", 0),
     ("grpc.max_metadata_size", 8 * 1024),
     ("grpc.max_concurrent_streams", 4),
-    ("grpc.http2.bdp_probe", 0),
+    ("grpc.http2.bdp_probe", 0),  # a ping for every batch wakes every agent once more
     ("grpc.server_handshake_timeout_ms", 10_000),
     ("grpc.keepalive_time_ms", 120_000),
     ("grpc.keepalive_timeout_ms", 20_000),
