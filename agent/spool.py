@@ -15,8 +15,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from agent import spool_file, spool_meter
-from agent.batch import GENESIS, Cursor, Entry, GapReason, Hole, Item, Lane, digest
+from agent.batch import GENESIS, Cursor, Entry, GapReason, Hole, Item, Lane
 from agent.lane import OpenLane, walk
+from agent.lanes import Lanes
 from agent.sample import Moment, Sample
 from agent.shelf import SEQ_BITS, SEQ_MASK, Row, Shelf
 
@@ -44,8 +45,6 @@ class Spool:
         limit_bytes: int = LIMIT_BYTES,
         keep_ms: int = KEEP_MS,
     ) -> None:
-        self.dropped_batches = 0
-        self.dropped_samples = 0
         self.limit_bytes = limit_bytes
         self.clean_start = spool_file.was_clean(connection)
         self._db, self._shelf = connection, Shelf(connection)
@@ -54,18 +53,15 @@ class Spool:
         self._new_epoch, self._boot_id, self._keep_ms = new_epoch, boot_id, keep_ms
         self._path: Path | None = None
         self._lock = threading.RLock()
-        self._lanes: dict[bytes, OpenLane] = {}
-        self._acked: dict[bytes, int] = {}  # what the collector has for sure; the next transaction deletes it
-        self._lent: dict[bytes, int] = {}  # highest number handed out: the collector may have it, so it is not dropped
-        self._tail: dict[bytes, tuple[int, bytes]] = {}  # the last item handed out: the next one's previous digest
+        self._lanes = Lanes(connection, self._shelf, new_epoch=new_epoch, boot_id=boot_id)
         self._unsaved: list[tuple[int, int]] = []  # (samples, wall_ms) of entries that found no room on the disk
         self._dropped_to = {False: 0, True: 0}  # by class: no batch of it is left below this key, but lent ones
-        self._load()
+        self._lanes.load()
         with self._transaction():
             self._shelf.tidy()
             spool_file.mark(self._db, clean=False)
             if not any(lane.live for lane in self._lanes.values()):
-                self._open_lane()
+                self._lanes.open()
 
     @classmethod
     def open(
@@ -105,13 +101,23 @@ class Spool:
         """Write what is pending and note that this process ends on purpose, if there is room for it."""
         with self._lock:
             with self._change():
-                self._flush()
+                self._lanes.flush()
                 if self._unsaved:
-                    lane, wall_ms = self._live(), self._unsaved[-1][1]
+                    lane, wall_ms = self._lanes.live(), self._unsaved[-1][1]
                     self._declare_unsaved(lane, Moment(wall_ms, 0))
-                    self._save(lane)
+                    self._lanes.save(lane)
                 spool_file.mark(self._db, clean=True)
             self._db.close()
+
+    @property
+    def dropped_batches(self) -> int:
+        """Numbers that were declared lost since the start."""
+        return self._lanes.dropped[0]
+
+    @property
+    def dropped_samples(self) -> int:
+        """Samples that were declared lost since the start."""
+        return self._lanes.dropped[1]
 
     # ── in ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -144,27 +150,21 @@ class Spool:
     ) -> list[tuple[bytes, int]]:
         numbers = []
         with self._transaction():
-            self._flush()
-            lane = self._live()
+            self._lanes.flush()
+            lane = self._lanes.live()
             if self._unsaved:
                 self._declare_unsaved(lane, moment)
             for entry in entries:
                 if len(entry.payload) > ENTRY_BYTES_MAX:
                     LOG.error("beat too large bytes=%d limit=%d", len(entry.payload), ENTRY_BYTES_MAX)
                     wall = moment.wall_ms
-                    self._lose(lane, 1, GapReason.REFUSED, entry.samples, (wall, wall), moment)
+                    self._lanes.lose(lane, 1, GapReason.REFUSED, entry.samples, (wall, wall), moment)
                     continue
                 for layout_id in entry.layouts:
                     if layout_id in layouts:
                         self._shelf.learn(layout_id, layouts[layout_id])
-                seq = lane.last_seq + 1
-                seal = digest(
-                    lane.epoch, seq, lane.last_digest, times=moment, boot_id=self._boot_id, payload=entry.payload
-                )
-                self._shelf.put(lane.key(seq), entry, moment=moment, boot_id=self._boot_id, digest=seal)
-                lane.last_seq, lane.last_digest = seq, seal
-                numbers.append((lane.epoch, seq))
-            self._save(lane)
+                numbers.append((lane.epoch, self._lanes.put(lane, entry, moment)))
+            self._lanes.save(lane)
             self._bound(moment)
         if self._unsaved:
             LOG.warning("spool disk has room again lost_batches=%d", len(self._unsaved))
@@ -174,8 +174,8 @@ class Spool:
     def open_lane(self) -> None:
         """Give what comes from now on a new epoch; what there is drains beside it."""
         with self._change():
-            self._flush()
-            self._open_lane()
+            self._lanes.flush()
+            self._lanes.open()
 
     def move(self, epoch: bytes, acked_seq: int) -> None:
         """Give what a lane still holds new numbers in a new epoch; its own remaining numbers become a declared hole.
@@ -183,23 +183,23 @@ class Spool:
         `acked_seq`: up to here the numbers are the collector's, whoever used them.
         """
         with self._change():
-            self._flush()
+            self._lanes.flush()
             if (old := self._lanes.get(epoch)) is None:
                 return
             old_live, old.live = old.live, False
-            self._save(old)
-            fresh = self._open_lane(live=old_live)
+            self._lanes.save(old)
+            fresh = self._lanes.open(live=old_live)
             for item in self._items(old, old.base_seq + 1, limit=SEQ_MASK):
-                self._transfer(fresh, item, old)
-            self._save(fresh)
+                self._lanes.transfer(fresh, item, old)
+            self._lanes.save(fresh)
             self._shelf.clear(old.number)
-            self._acked.pop(epoch, None)
-            self._tail.pop(epoch, None)
+            self._lanes.acked.pop(epoch, None)
+            self._lanes.tail.pop(epoch, None)
             if old.last_seq <= acked_seq:
-                self._drop_lane(old)
+                self._lanes.drop(old)
                 return
             old.base_seq, old.base_digest = max(acked_seq, 0), GENESIS
-            self._save(old)
+            self._lanes.save(old)
             rest = Hole(epoch, acked_seq + 1, old.last_seq, GapReason.RESYNC, 0, 0, 0, old.last_digest)
             self._shelf.dig(old.number, rest, lent=0)
 
@@ -208,7 +208,7 @@ class Spool:
     def lanes(self) -> list[Lane]:
         """Every lane, oldest first; the live one is the last that is `live`."""
         with self._lock:
-            return [self._describe(lane) for lane in self._lanes.values()]
+            return [self._lanes.describe(lane) for lane in self._lanes.values()]
 
     def fetch(self, epoch: bytes, from_seq: int, *, limit: int) -> list[Item]:
         """What is next in a lane, in order and without a hole that is not a `Hole`; at most `limit` items."""
@@ -218,8 +218,8 @@ class Spool:
                 return []
             items = self._items(lane, from_seq, limit=limit)
             if items:
-                self._tail[epoch] = (items[-1].last_seq, items[-1].digest)
-                self._lent[epoch] = max(self._lent.get(epoch, 0), items[-1].last_seq)
+                self._lanes.tail[epoch] = (items[-1].last_seq, items[-1].digest)
+                self._lanes.lent[epoch] = max(self._lanes.lent.get(epoch, 0), items[-1].last_seq)
             return items
 
     def layout(self, layout_id: int) -> bytes:
@@ -231,13 +231,13 @@ class Spool:
         """The collector has everything of this lane up to `seq` on disk; the next transaction deletes it."""
         with self._lock:
             lane = self._lanes.get(epoch)
-            if lane is None or seq <= self._acked.get(epoch, lane.base_seq):
+            if lane is None or seq <= self._lanes.acked.get(epoch, lane.base_seq):
                 return
-            self._acked[epoch] = min(seq, lane.last_seq)
-            ended = not lane.live and self._acked[epoch] == lane.last_seq
-            if ended or sum(self._acked[e] - self._lanes[e].base_seq for e in self._acked) >= PENDING_ACKS:
+            self._lanes.acked[epoch] = min(seq, lane.last_seq)
+            ended = not lane.live and self._lanes.acked[epoch] == lane.last_seq
+            if ended or sum(self._lanes.acked[e] - self._lanes[e].base_seq for e in self._lanes.acked) >= PENDING_ACKS:
                 with self._change():
-                    self._flush()
+                    self._lanes.flush()
 
     def reconcile(self, cursors: Iterable[Cursor]) -> list[Lane]:
         """Believe the collector's cursors where the digest proves that they mean our batches; returns the lanes."""
@@ -246,27 +246,23 @@ class Spool:
             result = []
             for lane in list(self._lanes.values()):
                 cursor = known.get(lane.epoch)
-                if cursor and self._is_ours(lane, cursor):
+                if cursor and self._lanes.proves(lane, cursor):
                     self.acknowledge(lane.epoch, cursor.acked_seq)
                 if lane.epoch in self._lanes:
                     ahead = cursor is not None and cursor.acked_seq > lane.last_seq
-                    result.append(self._describe(lane)._replace(overtaken=ahead))
+                    result.append(self._lanes.describe(lane)._replace(overtaken=ahead))
             return result
-
-    def _is_ours(self, lane: OpenLane, cursor: Cursor) -> bool:
-        inside = lane.base_seq < cursor.acked_seq <= lane.last_seq
-        return inside and self._shelf.digest_at(lane.key(cursor.acked_seq)) == cursor.digest
 
     def newest(self) -> tuple[bytes, int]:
         """The live lane and the last number in it."""
         with self._lock:
-            lane = self._live()
+            lane = self._lanes.live()
             return lane.epoch, lane.last_seq
 
     def waiting(self) -> int:
         """Numbers that the collector has not acknowledged."""
         with self._lock:
-            return sum(lane.last_seq - self._acked.get(e, lane.base_seq) for e, lane in self._lanes.items())
+            return sum(lane.last_seq - self._lanes.acked.get(e, lane.base_seq) for e, lane in self._lanes.items())
 
     def used_bytes(self) -> int:
         """What the spool takes on disk, its log included."""
@@ -282,7 +278,7 @@ class Spool:
                 used_bytes=self.used_bytes(),
                 limit_bytes=self.limit_bytes,
                 oldest_seconds=max(0.0, (moment.wall_ms - oldest) / 1000) if oldest else 0.0,
-                dropped=(self.dropped_batches, self.dropped_samples),
+                dropped=self._lanes.dropped,
             )
 
     # ── inside a transaction ────────────────────────────────────────────────────────────────────────────────────────
@@ -300,72 +296,21 @@ class Spool:
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
-        dropped = self.dropped_batches, self.dropped_samples
+        dropped = self._lanes.dropped
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield
             self._commit()
         except BaseException:
-            self.dropped_batches, self.dropped_samples = dropped
+            self._lanes.dropped = dropped
             with contextlib.suppress(sqlite3.Error):
                 self._db.execute("ROLLBACK")
             with contextlib.suppress(sqlite3.Error):
-                self._load()
+                self._lanes.load()
             raise
 
     def _commit(self) -> None:
         self._db.execute("COMMIT")
-
-    def _load(self) -> None:
-        self._shelf.forget()
-        rows = self._db.execute(
-            "SELECT number, epoch, live, base_seq, base_digest, last_seq, last_digest FROM lane ORDER BY number"
-        )
-        self._lanes = {row[1]: OpenLane(*row) for row in rows}
-
-    def _live(self) -> OpenLane:
-        return next(lane for lane in reversed(self._lanes.values()) if lane.live)
-
-    def _save(self, lane: OpenLane) -> None:
-        self._db.execute(
-            "UPDATE lane SET live = ?, base_seq = ?, base_digest = ?, last_seq = ?, last_digest = ? WHERE number = ?",
-            (lane.live, lane.base_seq, lane.base_digest, lane.last_seq, lane.last_digest, lane.number),
-        )
-
-    def _open_lane(self, *, live: bool = True) -> OpenLane:
-        for old in list(self._lanes.values()) if live else ():
-            old.live = False
-            self._save(old)
-            if old.base_seq == old.last_seq:
-                self._drop_lane(old)
-        row = (self._new_epoch(), live, 0, GENESIS, 0, GENESIS)
-        number = self._db.execute(
-            "INSERT INTO lane (epoch, live, base_seq, base_digest, last_seq, last_digest) VALUES (?,?,?,?,?,?)", row
-        ).lastrowid
-        lane = self._lanes[row[0]] = OpenLane(int(number or 0), *row)
-        return lane
-
-    def _drop_lane(self, lane: OpenLane) -> None:
-        self._db.execute("DELETE FROM lane WHERE number = ?", (lane.number,))
-        self._lanes.pop(lane.epoch, None)
-        self._acked.pop(lane.epoch, None)
-        self._lent.pop(lane.epoch, None)
-        self._tail.pop(lane.epoch, None)
-
-    def _flush(self) -> None:
-        """Delete what was acknowledged. `_acked` is emptied by what it says, not by what this transaction did."""
-        for epoch, seq in list(self._acked.items()):
-            lane = self._lanes.get(epoch)
-            if lane is None or seq <= lane.base_seq:
-                del self._acked[epoch]
-                continue
-            lane.base_digest = self._shelf.digest_at(lane.key(seq)) or GENESIS
-            self._shelf.remove(lane.key(0), lane.key(seq))
-            self._shelf.fill(lane.number, seq)
-            lane.base_seq = seq
-            self._save(lane)
-            if not lane.live and lane.base_seq == lane.last_seq:
-                self._drop_lane(lane)
 
     def _bound(self, moment: Moment) -> None:
         oldest = self._shelf.oldest()
@@ -384,7 +329,7 @@ class Spool:
         rows = self._shelf.candidates(self._dropped_to[evidence], evidence=evidence, limit=8 * DROP_BATCHES)
         if rows:
             self._dropped_to[evidence] = rows[0].key - 1
-        lent = {lane.number: self._lent.get(epoch, 0) for epoch, lane in self._lanes.items()}
+        lent = {lane.number: self._lanes.lent.get(epoch, 0) for epoch, lane in self._lanes.items()}
         return [row for row in rows if (row.key & SEQ_MASK) > lent.get(row.key >> SEQ_BITS, 0)][:DROP_BATCHES]
 
     def _drop(self, rows: Iterable[Row], reason: GapReason) -> None:
@@ -393,31 +338,11 @@ class Spool:
             lane, seq = lanes[row.key >> SEQ_BITS], row.key & SEQ_MASK
             self._shelf.remove(row.key, row.key)
             hole = Hole(lane.epoch, seq, seq, reason, row.samples, row.wall_ms, row.wall_ms, row.digest)
-            self._dig(lane, hole)
-
-    def _dig(self, lane: OpenLane, hole: Hole) -> None:
-        self._shelf.dig(lane.number, hole, lent=self._lent.get(lane.epoch, 0))
-        self.dropped_batches += hole.last_seq - hole.seq + 1
-        self.dropped_samples += hole.samples
+            self._lanes.dig(lane, hole)
 
     def _declare_unsaved(self, lane: OpenLane, moment: Moment) -> None:
         samples, walls = sum(s for s, _ in self._unsaved), [w for _, w in self._unsaved]
-        self._lose(lane, len(walls), GapReason.SPOOL_FULL, samples, (min(walls), max(walls)), moment)
-
-    def _lose(
-        self,
-        lane: OpenLane,
-        count: int,
-        reason: GapReason,
-        samples: int,
-        walls: tuple[int, int],
-        moment: Moment,
-    ) -> None:
-        """Number what never became a batch, so that its absence is declared."""
-        last = lane.last_seq + count
-        seal = digest(lane.epoch, last, lane.last_digest, times=moment, boot_id=self._boot_id, payload=b"")
-        self._dig(lane, Hole(lane.epoch, lane.last_seq + 1, last, reason, samples, *walls, seal))
-        lane.last_seq, lane.last_digest = last, seal
+        self._lanes.lose(lane, len(walls), GapReason.SPOOL_FULL, samples, (min(walls), max(walls)), moment)
 
     def _pages(self) -> int:
         total = self._db.execute("PRAGMA page_count").fetchone()[0]
@@ -428,45 +353,13 @@ class Spool:
 
     def _items(self, lane: OpenLane, from_seq: int, *, limit: int) -> list[Item]:
         """What is in a lane from a number on; what turns out damaged becomes a hole first."""
-        items, damaged = walk(self._shelf, lane, from_seq, limit=limit, tail=self._tail.get(lane.epoch))
+        items, damaged = walk(self._shelf, lane, from_seq, limit=limit, tail=self._lanes.tail.get(lane.epoch))
         while damaged:
             with contextlib.nullcontext() if self._db.in_transaction else self._transaction():
                 for first, last in damaged:
-                    self._bury(lane, first, last)
-            items, damaged = walk(self._shelf, lane, from_seq, limit=limit, tail=self._tail.get(lane.epoch))
+                    self._lanes.bury(lane, first, last)
+            items, damaged = walk(self._shelf, lane, from_seq, limit=limit, tail=self._lanes.tail.get(lane.epoch))
         return items
-
-    def _bury(self, lane: OpenLane, first: int, last: int) -> None:
-        samples, wall_ms, seal = 0, 0, self._shelf.digest_at(lane.key(last)) or GENESIS
-        rows = self._shelf.candidates(lane.key(first) - 1, evidence=False, limit=1)
-        if rows and rows[0].key <= lane.key(last):
-            samples, wall_ms = rows[0].samples, rows[0].wall_ms
-        self._shelf.remove(lane.key(first), lane.key(last))
-        hole = Hole(lane.epoch, first, last, GapReason.CORRUPT, samples, wall_ms, wall_ms, seal)
-        self._dig(lane, hole)
-        LOG.error("spool batches damaged first=%d last=%d", first, last)
-
-    def _transfer(self, fresh: OpenLane, item: Item, old: OpenLane) -> None:
-        """Give one item of an old lane the next number of a fresh one."""
-        if isinstance(item, Hole):
-            if item.reason is GapReason.RESYNC:
-                return  # Nothing was lost there: what had these numbers was moved before.
-            last = fresh.last_seq + item.last_seq - item.seq + 1
-            self._shelf.dig(
-                fresh.number, item._replace(epoch=fresh.epoch, seq=fresh.last_seq + 1, last_seq=last), lent=0
-            )
-            fresh.last_seq, fresh.last_digest = last, item.digest
-            return
-        seq = fresh.last_seq + 1
-        fresh.last_digest = self._shelf.put_again(
-            fresh.key(seq), item, like=old.key(item.seq), epoch=fresh.epoch, previous=fresh.last_digest
-        )
-        fresh.last_seq = seq
-
-    def _describe(self, lane: OpenLane) -> Lane:
-        base = self._acked.get(lane.epoch, lane.base_seq)
-        oldest = self._shelf.oldest(lane.key(base + 1), lane.key(lane.last_seq))
-        return Lane(lane.epoch, base, lane.last_seq, lane.last_digest, lane.live, oldest)
 
     # ── a damaged file ──────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -481,29 +374,25 @@ class Spool:
         spool_file.move_aside(self._path)
         self._db = spool_file.connect(self._path)
         self._shelf = Shelf(self._db)
-        self._lanes, self._acked, self._lent, self._tail = {}, {}, {}, {}
+        before = self._lanes.dropped
+        self._lanes = Lanes(self._db, self._shelf, new_epoch=self._new_epoch, boot_id=self._boot_id)
+        self._lanes.dropped = before
         self._dropped_to = {False: 0, True: 0}
         with self._transaction():
             spool_file.mark(self._db, clean=False)
-            self._open_lane()
+            self._lanes.open()
         self._declare_damage(lost, moment)
 
     def _declare_damage(self, lost: Sequence[tuple[bytes, int, bytes, int, bytes]], moment: Moment) -> None:
         with self._transaction():
-            live = self._live()
+            live = self._lanes.live()
             for epoch, base_seq, base_digest, last_seq, last_digest in lost:
                 if base_seq < last_seq:
-                    row = (epoch, False, base_seq, base_digest, last_seq, last_digest)
-                    number = self._db.execute(
-                        "INSERT INTO lane (epoch, live, base_seq, base_digest, last_seq, last_digest) "
-                        "VALUES (?,?,?,?,?,?)",
-                        row,
-                    ).lastrowid
-                    lane = self._lanes[epoch] = OpenLane(int(number or 0), *row)
+                    lane = self._lanes.add((epoch, False, base_seq, base_digest, last_seq, last_digest))
                     wall = moment.wall_ms
                     hole = Hole(epoch, base_seq + 1, last_seq, GapReason.CORRUPT, 0, wall, wall, last_digest)
-                    self._dig(lane, hole)
+                    self._lanes.dig(lane, hole)
             if not lost:
                 # Nothing could be read, so what is missing has no number: the new lane begins with one that is lost.
-                self._lose(live, 1, GapReason.CORRUPT, 0, (moment.wall_ms, moment.wall_ms), moment)
-                self._save(live)
+                self._lanes.lose(live, 1, GapReason.CORRUPT, 0, (moment.wall_ms, moment.wall_ms), moment)
+                self._lanes.save(live)

@@ -9,13 +9,13 @@ import time
 from array import array
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
+from agent.beat import Beat, Result
 from agent.identity import Identity
 from agent.probes.definition import Central
-from agent.sample import Document, Kind, Moment, Outcome, Series, State
+from agent.sample import Kind, Moment, Outcome, Series, State
 from agent.spool import Spool
 from agent.uplink import About, Uplink
 from agent.wire import Encoder
@@ -26,23 +26,6 @@ from collector.store.database import Database
 from tests.collector.delivery import Receiver, now_ms, receiver
 
 COLUMNS = (Series("node_load1"), Series("node_boots_total", (("a", "b"),), Kind.COUNTER))
-
-
-class Run(NamedTuple):
-    wire_id: str
-    outcome: Outcome
-    wall_ms: int
-    interval_ms: int
-    timeout_ms: int
-
-
-class Beat(NamedTuple):
-    moment: Moment
-    columns: tuple[Series, ...]
-    values: array[float]
-    interval_ms: int = 10_000
-    results: tuple[Run, ...] = ()
-    documents: tuple[Document, ...] = ()
 
 
 def now() -> Moment:
@@ -69,8 +52,8 @@ class Agent:
 
     def beat(self, value: float, *, down: bool = False) -> None:
         moment = now()
-        found = Run("local:web", Outcome(State.DOWN, "refused"), moment.wall_ms, 10_000, 5_000)
-        beat = Beat(moment, COLUMNS, array("d", (value, -value)), results=(found,) if down else ())
+        found = Result("local:web", Outcome(State.DOWN, "refused"), moment.wall_ms, 10_000, 5_000)
+        beat = Beat(moment, COLUMNS, array("d", (value, -value)), 10_000, (found,) if down else (), ())
         self.spool.append(self.encoder.encode(beat), moment, layouts=self.encoder.layouts)
         self.uplink.wake()
 

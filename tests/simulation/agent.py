@@ -1,4 +1,4 @@
-"""An agent in the simulation: the real core and the real spool, a disk that survives, and streams that do not."""
+"""An agent in the simulation: the real core and the real spool, and a disk that survives."""
 
 from __future__ import annotations
 
@@ -17,52 +17,10 @@ from agent.spool import Spool
 from collector import chain, protocol
 from tests.simulation.collector import Session
 from tests.simulation.faults import BEAT_MS, START_WALL_MS, Key, Killed, Violation
+from tests.simulation.link import Link
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
-
-
-class Link:
-    """One stream between an agent and the collector: ordered, delayed, and cut without either side noticing at once."""
-
-    def __init__(self, world: World, agent: AgentProcess) -> None:
-        self.world, self.agent = world, agent
-        self.session: Session | None = None
-        self.dead = False
-        self.life = agent.life
-        self._arrives = {"up": 0, "down": 0}
-
-    def to_collector(self, deliver: Callable[[], None]) -> None:
-        self._send("up", deliver)
-
-    def to_agent(self, event: say.Event) -> None:
-        self._send("down", lambda: self.agent.hear(self, event))
-
-    def reset(self) -> None:
-        """Cut; the agent hears of it later, frames on their way are lost."""
-        if not self.dead:
-            self.dead = True
-            self.world.at(self.world.now_ms + self._delay(), lambda: self.agent.hear_end(self))
-
-    def close(self) -> None:
-        """The agent hung up: what it sent before may still arrive, what it is sent is lost."""
-        self.agent_gone = True
-
-    agent_gone = False
-
-    def _send(self, way: str, deliver: Callable[[], None]) -> None:
-        if self.dead:
-            return
-        if self.world.strikes(self.world.faults.drop_connection / 10):
-            self.world.note("connection cut")
-            self.reset()
-            return
-        # Ordered within the stream, whatever each frame's own delay.
-        self._arrives[way] = max(self._arrives[way], self.world.now_ms + self._delay())
-        self.world.at(self._arrives[way], lambda: None if self.dead else deliver())
-
-    def _delay(self) -> int:
-        return 1 + self.world.rng.randrange(self.world.faults.delay_ms)
 
 
 class SimulatedSpool(Spool):
@@ -174,7 +132,7 @@ class AgentProcess:
             "SELECT number, epoch, base_seq, last_seq FROM lane"
         ).fetchall():
             epoch, start = bytes(raw), number << SEQ_BITS
-            acked = self.spool._acked.get(epoch, 0) if self.spool is not None else 0
+            acked = self.spool._lanes.acked.get(epoch, 0) if self.spool is not None else 0
             for key, batch in shelf.take(epoch, start | acked + 1, start | last, limit=1 << 30):
                 content = self.meant.get((epoch, key & SEQ_MASK))
                 if content is None and batch is not None:
@@ -385,7 +343,7 @@ class AgentProcess:
         lane = self.spool._lanes.get(epoch)
         if lane is None:
             return []
-        first = max(lane.base_seq, self.spool._acked.get(epoch, 0)) + 1
+        first = max(lane.base_seq, self.spool._lanes.acked.get(epoch, 0)) + 1
         items = self.spool._items(lane, first, limit=1 << 30)
         return [
             self.meant.get((epoch, seq))

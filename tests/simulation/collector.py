@@ -16,7 +16,7 @@ from tests.simulation.faults import START_WALL_MS, Key, Violation
 OUTAGE_MS = 40 * 60_000
 
 if TYPE_CHECKING:
-    from tests.simulation.agent import Link
+    from tests.simulation.link import Link
     from tests.simulation.world import World
 
 
