@@ -18,14 +18,14 @@ from collector.domain.registers.compound import Ref, Refs
 from collector.domain.registers.document import KeyOf, show_all
 from collector.domain.registers.fields import Field
 from collector.domain.registers.kinds import Boolean, Kind
+from collector.store import links
+from collector.store.links import IDS_AT_ONCE
 from collector.store.schema import link, register_tables
 
 R = TypeVar("R", bound=Record)
 PAGE_ROWS = 50
 PAGE_ROWS_MOST = 500
 FACETS_MOST = 100
-IDS_AT_ONCE = 500
-"""SQLite takes a bounded number of parameters in one statement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,7 +305,7 @@ def add(connection: Connection, which: str | type[Record], values: Mapping[str, 
         raise Conflict(f"There is already a {register.name} '{values['key']}'.", hint="Choose another key.")
     row = connection.execute(insert(table).values(version=1, **_stored(register, values)).returning(table.c.id))
     record_id = row.scalar_one()
-    _relink(connection, register, record_id, values)
+    links.replace(connection, register, record_id, values)
     return get(connection, register.name, record_id)
 
 
@@ -326,7 +326,7 @@ def change(connection: Connection, which: str | type[Record], before: Record, va
     )
     if done.rowcount != 1:
         raise Conflict(f"The {register.name} '{before.key}' was changed meanwhile.", hint="Load it again.")
-    _relink(connection, register, before.id, values)
+    links.replace(connection, register, before.id, values)
     return get(connection, register.name, before.id)
 
 
@@ -346,32 +346,13 @@ def _stored(register: Register[Any], values: Mapping[str, Any]) -> dict[str, Any
     return kept
 
 
-def _relink(connection: Connection, register: Register[Any], record_id: int, values: Mapping[str, Any]) -> None:
-    connection.execute(delete(link).where(link.c.register == register.name, link.c.record_id == record_id))
-    rows = [
-        {
-            "register": register.name,
-            "record_id": record_id,
-            "field": spec.name,
-            "target_id": target_id,
-            "position": position,
-            "target_register": target,
-        }
-        for spec, target in register.references
-        if isinstance(spec.kind, Refs)
-        for position, target_id in enumerate(values[spec.name])
-    ]
-    if rows:
-        connection.execute(insert(link), rows)
-
-
 def _load(connection: Connection, register: Register[Any], query: Select[Any]) -> list[Any]:
     result = connection.execute(query)
     names = tuple(result.keys())
     rows = result.all()
     lists = [each.name for each in register.fields if isinstance(each.kind, Refs)]
     at_id = names.index("id")
-    linked = _links(connection, register, [row[at_id] for row in rows]) if lists else {}
+    linked = links.of(connection, register, [row[at_id] for row in rows]) if lists else {}
     # Most kinds hold what their column holds: only the others are asked, for each of what may be thousands of rows.
     loaders = [
         (each.name, each.kind.load)
@@ -387,16 +368,3 @@ def _load(connection: Connection, register: Register[Any], query: Select[Any]) -
             values[name] = tuple(linked.get((row[at_id], name), ()))
         records.append(register.entity(**values))
     return records
-
-
-def _links(connection: Connection, register: Register[Any], ids: Sequence[int]) -> dict[tuple[int, str], list[int]]:
-    linked: dict[tuple[int, str], list[int]] = {}
-    for start in range(0, len(ids), IDS_AT_ONCE):
-        rows = connection.execute(
-            select(link.c.record_id, link.c.field, link.c.target_id)
-            .where(link.c.register == register.name, link.c.record_id.in_(ids[start : start + IDS_AT_ONCE]))
-            .order_by(link.c.record_id, link.c.field, link.c.position)
-        )
-        for record_id, name, target_id in rows:
-            linked.setdefault((record_id, name), []).append(target_id)
-    return linked
