@@ -24,6 +24,8 @@ DEFAULT_PORTS = {"http": 80, "https": 443}
 UNPRIVILEGED_PORT = 1024
 _NAT64 = ip_network("64:ff9b::/96")
 _COMPATIBLE = ip_network("::/96")
+_CLOSED = tuple(map(ip_network, ("fec0::/10", "3fff::/20", "192.88.99.0/24", "192.0.0.0/24")))
+"""What Python 3.11 calls global and is not: site-local, documentation, 6to4 relays, protocol assignments."""
 _LOW_32 = 0xFFFF_FFFF
 
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
@@ -53,7 +55,14 @@ def unwrap(address: Address) -> tuple[Address, ...]:
 def is_public(address: Address) -> bool:
     """Whether the address, and any that it carries, belongs to the public internet."""
     return all(
-        one in _NAT64 or (one.is_global and not one.is_multicast and not one.is_reserved) for one in unwrap(address)
+        one in _NAT64
+        or (
+            one.is_global
+            and not one.is_multicast
+            and not one.is_reserved
+            and not any(one in network for network in _CLOSED)
+        )
+        for one in unwrap(address)
     )
 
 
