@@ -239,6 +239,9 @@ class Evaluator:
     async def judge_rows(self) -> None:
         """Judge the rows that wait."""
         async with self._turn:
+            if self._stale and any(one.host_id not in self.catalogue.hosts for one in self._rows):
+                # A host that just came in: its first alert is to have its name, or the next one is another alert.
+                await self._reload()
             await self._judge_rows()
 
     async def _judge_rows(self) -> None:

@@ -27,6 +27,7 @@ from tests.security.fortress import (
 )
 
 REGISTER = "{register}"
+NUMBERED_MESSAGE = r"{message:\d{1,18}}"
 REVIEWED = {
     # Nothing here tells of hosts, people or services: what is needed to sign in, to be probed, and to be read about.
     Permission.PUBLIC: """
@@ -47,7 +48,8 @@ REVIEWED = {
         POST /settings/language  POST /settings/password  POST /settings/tokens  POST /settings/tokens/{id}/revoke
     """,
     Permission.OPERATE: """
-        POST /hosts/{key}/proposals  POST /alerts/{id}/acknowledge  POST /agents/tokens
+        POST /hosts/{key}/proposals  POST /alerts/{id}/acknowledge  POST /alerts/{id}/messages/{message}/again
+        POST /agents/tokens  POST /api/v1/messages/{id}/again
         POST /agents/tokens/{id}/withdraw  POST /settings/channels/{key}/test  POST /registers/{register}
         GET /registers/{register}/-/new  POST /registers/{register}/{key}  GET /registers/{register}/{key}/edit
         POST /registers/{register}/{key}/transitions  POST /registers/{register}/{key}/delete
@@ -80,7 +82,7 @@ STREAM = "/live/"
 
 def _name(route: Route) -> str:
     path = route.path.replace("{register:" + "|".join(NAMES) + "}", REGISTER).replace(r"{id:\d{1,18}}", "{id}")
-    return f"{route.method} {path}"
+    return f"{route.method} {path.replace(NUMBERED_MESSAGE, '{message}')}"
 
 
 def _expected(route: Route) -> set[str]:
