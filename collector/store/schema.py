@@ -1,6 +1,7 @@
 """Every table on one page. Register tables are derived from `collector.domain.registers.REGISTERS`.
 
-Times are Unix milliseconds in UTC (`…_ms`). Nothing here reads or writes.
+Times are Unix milliseconds in UTC (`…_ms`). Nothing here reads or writes. Longer than other files on purpose: who wants
+to know what is stored reads one page.
 """
 
 from __future__ import annotations

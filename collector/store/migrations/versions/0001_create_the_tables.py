@@ -1,4 +1,4 @@
-"""Create the tables."""
+"""Create the tables, all of them, which takes its length. A migration that was released is never changed."""
 
 from __future__ import annotations
 
