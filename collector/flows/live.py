@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
 ROWS_KEPT = 4
 """Per host and layout: enough to find two that hold the counters, when probes have different beats."""
-LAYOUTS_KEPT = 2
+STALE_MS = 300_000
+"""A layout of which nothing came for so long is not in use any more."""
 HISTORY_MINUTES = 60
 QUEUE_LENGTH = 32
 SUBSCRIBERS_MOST = 1000
@@ -222,11 +223,7 @@ class Live:
         host = self._hosts.setdefault(host_id, _Host())
         rows = host.rows.get(row.layout_id)
         if rows is None:
-            # A new layout comes when the agent has found or lost something; the oldest goes.
-            carried = self._carry(host, row.layout_id)
-            while len(host.rows) >= LAYOUTS_KEPT:
-                host.rows.pop(next(iter(host.rows)))
-            rows = host.rows.setdefault(row.layout_id, deque(carried, maxlen=ROWS_KEPT))
+            rows = host.rows[row.layout_id] = deque(self._succeed(host, row), maxlen=ROWS_KEPT)
         if rows and row.wall_ms <= rows[-1].wall_ms:
             return
         before = rows[-1] if rows else None
@@ -239,23 +236,32 @@ class Live:
             for subscription in subscriptions:
                 subscription.put(beat)
 
-    def _carry(self, host: _Host, layout_id: int) -> list[Row]:
-        """The newest row of a similar layout in the columns of a new one, so that no rate is missing for a beat."""
-        layout = self._layout_of(layout_id)
+    def _succeed(self, host: _Host, row: Row) -> list[Row]:
+        """Make room for a new layout, which comes when the agent has found or lost something.
+
+        The most similar layout was the one before it and goes; its newest row stays in the columns of the new one, so
+        that no rate is missing for a beat. Others stay: every interval and every check has a layout of its own.
+        """
+        for other_id in [one for one, rows in host.rows.items() if row.wall_ms - rows[-1].wall_ms > STALE_MS]:
+            del host.rows[other_id]
+        layout = self._layout_of(row.layout_id)
         if layout is None:
             return []
         place = {(column.name, column.labels): at for at, column in enumerate(layout.columns)}
-        values, wall_ms, most = np.full(len(place), np.nan), 0, len(place) // 2
-        for other_id, rows in host.rows.items():
+        before, shared = 0, [(0, 0)] * (len(place) // 2)
+        for other_id in host.rows:
             other = self._layout_of(other_id)
             pairs = [(place.get((c.name, c.labels)), at) for at, c in enumerate(other.columns)] if other else []
-            shared = [(new, old) for new, old in pairs if new is not None]
-            if rows and len(shared) > most:
-                most, wall_ms = len(shared), rows[-1].wall_ms
-                into, out_of = np.array(shared).T
-                values[:] = np.nan
-                values[into] = _values(rows[-1])[out_of]
-        return [Row(layout_id, wall_ms, values.tobytes())] if wall_ms else []
+            found = [(new, old) for new, old in pairs if new is not None]
+            if len(found) > len(shared):
+                before, shared = other_id, found
+        if not before:
+            return []
+        last = host.rows.pop(before)[-1]
+        values = np.full(len(place), np.nan)
+        into, out_of = np.array(shared).T
+        values[into] = _values(last)[out_of]
+        return [Row(row.layout_id, last.wall_ms, values.tobytes())]
 
     def _note_minute(self, host: _Host, minute: int) -> None:
         missing = minute - host.minute - 1 if host.minute else 0

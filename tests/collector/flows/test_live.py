@@ -67,6 +67,19 @@ async def test_a_series_more_or_less_does_not_hide_a_rate_for_a_beat() -> None:
     assert beat.before.tolist()[1:] == [100.0, 50.0, 100.0]
 
 
+def test_the_checks_of_a_host_do_not_hide_what_is_measured_on_it() -> None:
+    checks = {number: Layout((Column("probe_success", (("check", str(number)),)),), 2_000) for number in range(20, 40)}
+    live = Live({7: LAYOUT, **checks}.get)
+    for at_ms in range(START_MS, START_MS + 60_000, 2_000):
+        if at_ms % 10_000 == START_MS % 10_000:
+            feed(live, (at_ms, at_ms / 1000 * 0.75, 50.0))
+        rows = [Row(number, at_ms, np.array([1.0], "<f8").tobytes()) for number in checks]
+        live.absorb(None, [Accepted("a", 1, 0, live=True, rows=rows)])()  # type: ignore[arg-type]
+    vitals = live.vitals(1)
+    assert vitals is not None
+    assert vitals.cpu == pytest.approx(0.25)
+
+
 def test_backfill_and_late_rows_change_nothing() -> None:
     live = Live(LAYOUTS.get)
     feed(live, (START_MS, 100.0, 50.0), (START_MS + 10_000, 105.0, 50.0))
