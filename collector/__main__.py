@@ -103,6 +103,21 @@ def _fast_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
+def _for_this_host(file: Path | None, data: Path | None, web: str | None, **more: Any) -> config.Settings:
+    """Settings of an instance that only this host reaches, and that asks nobody to sign in."""
+    settings = config.load(
+        file,
+        store__data=str(data) if data else None,
+        web__address=web,
+        web__open_on_loopback=True,
+        alerts__allowed_networks=LOOPBACK,
+        log__level="warning",
+        **more,
+    )
+    up.require_loopback(settings.web.address, "web.address")
+    return settings
+
+
 @cli.command("up")
 @_shared
 @click.option("--web", metavar="HOST:PORT", help="Where to serve the web UI (loopback).")
@@ -114,15 +129,7 @@ def up_command(file: Path | None, data: Path | None, web: str | None, browser: b
     Example:
       sigap up --data ./var
     """
-    settings = config.load(
-        file,
-        store__data=str(data) if data else None,
-        web__address=web,
-        web__open_on_loopback=True,
-        alerts__allowed_networks=LOOPBACK,
-        log__level="warning",
-    )
-    up.require_loopback(settings.web.address, "web.address")
+    settings = _for_this_host(file, data, web)
 
     async def work() -> None:
         await up.up(Collector(settings), browser=browser)
@@ -141,16 +148,7 @@ def demo_command(file: Path | None, data: Path | None, web: str | None) -> None:
       sigap demo                            in a temporary directory, gone when it ends
     """
     with tempfile.TemporaryDirectory(prefix="sigap-demo-") as scratch:
-        settings = config.load(
-            file,
-            store__data=str(data) if data else scratch,
-            web__address=web,
-            web__open_on_loopback=True,
-            alerts__allowed_networks=LOOPBACK,
-            log__level="warning",
-            **demo.SETTINGS,
-        )
-        up.require_loopback(settings.web.address, "web.address")
+        settings = _for_this_host(file, data or Path(scratch), web, **demo.SETTINGS)
 
         async def work() -> None:
             await run(Collector(settings, simulated=True))

@@ -111,10 +111,7 @@ async def up(collector: Collector, *, browser: bool, quiet: bool = False) -> Non
     Raises:
         CollectorError: A port is taken, the database failed, or the agent cannot be started.
     """
-    stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stopping.set)
+    stopping = stopped_by_signals()
     agent = LocalAgent(collector.settings.data / "agent")
     await collector.start()
     try:
@@ -126,12 +123,17 @@ async def up(collector: Collector, *, browser: bool, quiet: bool = False) -> Non
         await collector.stop()
 
 
+def stopped_by_signals(stopping: asyncio.Event | None = None) -> asyncio.Event:
+    """What SIGINT and SIGTERM set from now on."""
+    stopping = stopping or asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    return stopping
+
+
 async def serve(collector: Collector, *, stopping: asyncio.Event | None = None) -> None:
     """Run the collector alone until SIGINT or SIGTERM, or until the database fails."""
-    stopping = stopping or asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stopping.set)
+    stopping = stopped_by_signals(stopping)
     await collector.start()
     try:
         print(f"Sigap serves {collector.settings.url}", flush=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import signal
 import webbrowser
 from collections.abc import Coroutine
 from typing import Any, TypeVar
@@ -12,7 +11,7 @@ from typing import Any, TypeVar
 from collector.app import Collector
 from collector.demo.flow import DAYS, fill, live
 from collector.demo.terminal import Terminal
-from collector.up import LOCAL_ACCOUNT
+from collector.up import LOCAL_ACCOUNT, stopped_by_signals
 
 T = TypeVar("T")
 
@@ -31,10 +30,7 @@ async def run(
     Raises:
         CollectorError: A port is taken, the instance has hosts already, or the database failed.
     """
-    stopping = stopping or asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stopping.set)
+    stopping = stopped_by_signals(stopping)
     await collector.start()
     try:
         with Terminal() as terminal:

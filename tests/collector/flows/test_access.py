@@ -11,21 +11,14 @@ from collector.domain.access import Lifetime, Role, Scope
 from collector.domain.errors import Conflict, Forbidden, InvalidInput, TooMuch, Unauthenticated
 from collector.flows.access import Access
 from collector.store.database import Database
+from tests.collector.clock import Clock
 
 PASSWORD = "a long and honest phrase"
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now_ms = 1_790_000_000_000
-
-    def __call__(self) -> int:
-        return self.now_ms
-
-
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(1_790_000_000_000)
 
 
 @pytest.fixture

@@ -12,21 +12,14 @@ from cryptography.hazmat.primitives import serialization
 from collector.domain import trust
 from collector.domain.errors import StoreError
 from collector.flows.authority import AUTHORITY_FILE, SERVER_FILE, Authority
+from tests.collector.clock import Clock
 
 NOW = 1_800_000_000_000
 
 
-class Clock:
-    def __init__(self, now_ms: int = NOW) -> None:
-        self.now_ms = now_ms
-
-    def __call__(self) -> int:
-        return self.now_ms
-
-
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(NOW)
 
 
 def test_the_authority_outlives_a_restart_and_only_its_owner_can_read_it(tmp_path: Path, clock: Clock) -> None:

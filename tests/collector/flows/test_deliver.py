@@ -18,18 +18,11 @@ from collector.notify.webhook import new_secret
 from collector.store import alerts, outbox
 from collector.store.database import Database
 from collector.store.outbox import Message
+from tests.collector.clock import Clock
 from tests.collector.notify.receiver import Receiver, is_signed, receiver
 
 SECOND = 1000
 SECRET = new_secret()
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now_ms = 1_700_000_000_000
-
-    def __call__(self) -> int:
-        return self.now_ms
 
 
 class Plain:
@@ -46,7 +39,7 @@ class Desk:
     """A channel to a real receiver, and a deliverer with a clock that can be turned."""
 
     def __init__(self, database: Database, taken: Receiver) -> None:
-        self.database, self.taken, self.clock = database, taken, Clock()
+        self.database, self.taken, self.clock = database, taken, Clock(1_700_000_000_000)
         self.registrar = Registrar(database, clock=self.clock, sealing=Plain())
         self.gone: list[str] = []
         self.metrics = Metrics()

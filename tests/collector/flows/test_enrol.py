@@ -25,22 +25,15 @@ from collector.metrics import Metrics
 from collector.store import registers
 from collector.store.database import Database
 from tests.collector import pki
+from tests.collector.clock import Clock
 
 NOW = 1_800_000_000_000
 WIDE = Pace(rate=1e6, burst=1_000_000)
 
 
-class Clock:
-    def __init__(self, now_ms: int = NOW) -> None:
-        self.now_ms = now_ms
-
-    def __call__(self) -> int:
-        return self.now_ms
-
-
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(NOW)
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from collector.domain.sla import Verdict
 from collector.flows.register import Registrar
 from collector.store import sla, status
 from collector.store.database import Database
+from tests.collector.clock import Clock
 
 MINUTE = 60_000
 DAY = 1440 * MINUTE
@@ -19,19 +20,11 @@ MAY = Month(2026, 5)
 START = unix_ms(datetime(2026, 4, 30, 17, tzinfo=UTC))  # midnight in Jakarta
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now_ms = START
-
-    def __call__(self) -> int:
-        return self.now_ms
-
-
 class Shop:
     """A service with two checks, and evidence for as long as one likes."""
 
     def __init__(self, database: Database) -> None:
-        self.database, self.clock = database, Clock()
+        self.database, self.clock = database, Clock(START)
         self.registrar = Registrar(database, clock=self.clock)
         self.registrar.on_write(sla.record_composition)
 
