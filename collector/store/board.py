@@ -198,7 +198,7 @@ def _host_line(
 ) -> HostLine:
     state, since_ms, reason = (now.state.word, now.since_ms, now.reason) if now else (State.UNKNOWN.word, None, "")
     if state != State.UNKNOWN.word and worst is not None and _rank(worst.state) > _rank(state):
-        state, since_ms, reason = worst.state, worst.since_ms, f"{worst.name}: {worst.reason}"
+        state, since_ms, reason = worst.state, worst.since_ms, ": ".join(filter(None, (worst.name, worst.reason)))
     return HostLine(
         record.id,
         record.key,

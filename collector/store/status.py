@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, tuple_, update
+from sqlalchemy import Connection, Row, bindparam, delete, func, insert, or_, select, tuple_, update
 
 from collector.domain.interval import Span
 from collector.domain.sample import Result, State
@@ -213,13 +213,25 @@ def transitions(
     subject_id: int | None = None,
     since_ms: int = 0,
     limit: int = 100,
+    first_contacts: bool = True,
 ) -> list[Transition]:
-    """The newest changes first; of one kind or one subject where named."""
+    """The newest changes first; of one kind or one subject where named.
+
+    Without `first_contacts`, that a host was heard for the first time is left out: new is not what changed.
+    """
     query = select(transition).where(transition.c.at_ms >= since_ms)
     if subject is not None:
         query = query.where(transition.c.subject == subject)
     if subject_id is not None:
         query = query.where(transition.c.subject_id == subject_id)
+    if not first_contacts:
+        older = transition.alias()
+        known = select(older.c.id).where(
+            older.c.subject == transition.c.subject,
+            older.c.subject_id == transition.c.subject_id,
+            older.c.at_ms < transition.c.at_ms,
+        )
+        query = query.where(or_(transition.c.subject != "host", known.exists()))
     rows = connection.execute(query.order_by(transition.c.at_ms.desc(), transition.c.id.desc()).limit(limit))
     return [
         Transition(

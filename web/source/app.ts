@@ -1,5 +1,6 @@
 // Small help on every page. All pages work without it; charts and live updates are what need scripts.
 import "./checked.ts";
+import { suggestKey } from "./key.ts";
 import { ago, word } from "./text.ts";
 import { swap } from "./swap.ts";
 import { toast } from "./toast.ts";
@@ -167,10 +168,17 @@ function listen(): void {
 
 document.documentElement.classList.add("scripted");
 rememberZone();
+suggestKey();
 relativeTimes();
 setInterval(relativeTimes, 5000);
 document.addEventListener("swapped", relativeTimes);
 document.querySelector<HTMLElement>("[data-focus]")?.focus();
 const said = document.querySelector<HTMLElement>("[data-toast]");
-if (said) toast(said.dataset["toast"] ?? "");
+if (said) {
+  toast(said.dataset["toast"] ?? "");
+  // Loading the page again does nothing again.
+  const address = new URL(location.href);
+  address.searchParams.delete("done");
+  history.replaceState(null, "", address);
+}
 listen();

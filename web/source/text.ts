@@ -10,7 +10,9 @@ export function word(key: string): string {
   return messages[key] ?? key;
 }
 
-const relative = new Intl.RelativeTimeFormat(language, { numeric: "always", style: "short" });
+// Short Indonesian says "h" for a day, which reads as an hour: there the long words stand.
+const style = language === "id" ? "long" : "short";
+const relative = new Intl.RelativeTimeFormat(language, { numeric: "always", style });
 const steps: [number, Intl.RelativeTimeFormatUnit][] = [
   [86_400_000, "day"],
   [3_600_000, "hour"],

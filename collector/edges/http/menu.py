@@ -43,6 +43,7 @@ MENU: Sequence[Section] = (
             Item(mark("Checks"), "/registers/check", "check", "c"),
             Item(mark("Rules"), "/registers/rule", "rule"),
             Item(mark("Channels"), "/registers/channel", "channel"),
+            Item(mark("Registers"), "/registers", "register", "r"),
             Item(mark("Settings"), "/settings", "settings", ","),
             Item(mark("Manual"), "/docs", "manual", "d", Permission.PUBLIC),
         ),

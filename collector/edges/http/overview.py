@@ -34,7 +34,7 @@ def _read(connection: Any, now_ms: int) -> dict[str, Any]:
     services = board.service_lines(connection)
     versions = sla.versions(connection, [line.id for line in services])
     material = sla.gather(connection, versions.values(), day)
-    recent = status.transitions(connection, limit=RECENT)
+    recent = status.transitions(connection, limit=RECENT, first_contacts=False)
     names = board.subject_names(connection, recent)
     firing = alerts.active(connection)
     # What an alert speaks of already is not listed a second time.

@@ -173,7 +173,16 @@ async def new(request: web.Request) -> Page:
     """An empty form; what is better made than thought up is filled in already."""
     register = _register(request)
     made = {name: make() for (of, name), make in PROPOSALS.items() if of == register.name}
-    return await _form(request, None, shape.filled(register, None, None) | made)
+    return await _form(request, None, shape.filled(register, None, None) | made | _asked(request, register))
+
+
+def _asked(request: web.Request, register: Register[Any]) -> dict[str, Any]:
+    """What a link to the form fills in: /registers/check/-/new?host=web-1."""
+    return {
+        each.name: request.query.getall(each.name) if isinstance(each.kind, Refs) else request.query[each.name]
+        for each in register.fields
+        if each.name in request.query and not each.secret
+    }
 
 
 async def edit(request: web.Request) -> Page:
@@ -226,7 +235,7 @@ async def create(request: web.Request) -> Page | web.StreamResponse:
         made = await registrar.create(shape.actor_of(request), register.name, data, why=why)
     except (InvalidInput, Conflict) as refused:
         return await _form(request, None, shape.as_typed(register, form), refused=refused, why=why)
-    raise web.HTTPSeeOther(f"{BASE}/{register.name}/{made.key}")
+    raise web.HTTPSeeOther(f"{BASE}/{register.name}/{made.key}?done=added")
 
 
 async def save(request: web.Request) -> Page | web.StreamResponse:
@@ -242,7 +251,7 @@ async def save(request: web.Request) -> Page | web.StreamResponse:
         # The form gets the version of today: whoever reads the notice and saves again has decided to overwrite.
         found = await context_of(request).db.read(lambda connection: store.by_key(connection, register.name, key))
         return await _form(request, found, shape.as_typed(register, form), refused=refused, why=why)
-    raise web.HTTPSeeOther(f"{BASE}/{register.name}/{key}")
+    raise web.HTTPSeeOther(f"{BASE}/{register.name}/{key}?done=saved")
 
 
 async def _checked(request: web.Request, judge: Any) -> web.StreamResponse:
@@ -268,7 +277,7 @@ async def move(request: web.Request) -> Page:
         )
     except InvalidInput as refused:
         return await _record(request, refused=refused, transition=name, why=why)
-    raise web.HTTPSeeOther(f"{BASE}/{register.name}/{key}")
+    raise web.HTTPSeeOther(f"{BASE}/{register.name}/{key}?done=saved")
 
 
 async def delete(request: web.Request) -> Page:
@@ -277,7 +286,7 @@ async def delete(request: web.Request) -> Page:
     await context_of(request).registrar.delete(
         shape.actor_of(request), register.name, key, version=_version(form), why=str(form.get("why", ""))
     )
-    raise web.HTTPSeeOther(f"{BASE}/{register.name}")
+    raise web.HTTPSeeOther(f"{BASE}/{register.name}?done=deleted")
 
 
 def _version(form: MultiDictProxy[Any]) -> int | None:

@@ -90,7 +90,7 @@ async def set_language(request: web.Request) -> web.StreamResponse:
         raise InvalidInput("There is no such language.", fields={"language": f"One of {', '.join(LANGUAGES)}."})
     account = await _account(request)
     await context_of(request).access.set_language(account.id, language)
-    response = web.HTTPSeeOther("/settings")
+    response = web.HTTPSeeOther("/settings?done=saved")
     response.set_cookie(COOKIE, language, max_age=YEAR_SECONDS, path="/", samesite="Lax", secure=over_tls(request))
     raise response
 
@@ -107,7 +107,7 @@ async def set_password(request: web.Request) -> Page:
         )
     except InvalidInput as error:
         return await _page(request, wrong=error, where="password")
-    raise web.HTTPSeeOther("/sign-in")
+    raise web.HTTPSeeOther("/sign-in?done=password")
 
 
 async def make_token(request: web.Request) -> Page:
@@ -138,7 +138,7 @@ async def revoke_token(request: web.Request) -> web.StreamResponse:
         # The same words as for none at all: whose token it is, is nobody else's business.
         raise NotFound("There is no such token, or it is revoked already.")
     await context.access.revoke_token(token_id)
-    raise web.HTTPSeeOther("/settings#tokens")
+    raise web.HTTPSeeOther("/settings?done=revoked#tokens")
 
 
 async def add_person(request: web.Request) -> Page:
@@ -155,7 +155,7 @@ async def add_person(request: web.Request) -> Page:
         )
     except InvalidInput as error:
         return await _page(request, wrong=error, where="person", typed=dict(fields))
-    raise web.HTTPSeeOther("/settings#people")
+    raise web.HTTPSeeOther("/settings?done=added#people")
 
 
 async def send_test(request: web.Request) -> Page:
