@@ -101,10 +101,11 @@ class Fortress:
 
 def filled(path: str, **given: str) -> str:
     """A route's path with something that exists in every place."""
-    values = {"key": HOST, "id": AGENT, "name": "glossary", "register": "host", "transition": "retire", **given}
+    values = {"key": HOST, "id": AGENT, "name": "glossary", "register": "host", "transition": "retire", "message": "1"}
+    values |= given
     if path.startswith("/static"):
         values["name"] = "app.js"
-    if "alerts" in path:
+    if "/alerts/" in path or "/messages/" in path:
         values["id"] = given.get("id", "1")
     if "/services/" in path:
         values["key"] = given.get("key", SERVICE)

@@ -92,7 +92,7 @@ def _expected(route: Route) -> set[str]:
 
 def _paths(route: Route) -> Iterator[str]:
     # Unsafe requests name what does not exist, so that whoever may is told so and changes nothing.
-    missing = {"key": "missing", "id": "999999" if r"\d" in route.path else "missing"}
+    missing = {"key": "missing", "message": "999999", "id": "999999" if r"\d" in route.path else "missing"}
     yield filled(route.path, **({} if route.method in SAFE else missing)) + _query(route)
     if route.method == "GET" and not route.path.endswith(".json") and ":.+}" not in route.path:
         yield ("/index" if route.path == "/" else filled(route.path)) + ".json" + _query(route)

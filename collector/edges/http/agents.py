@@ -2,38 +2,52 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
+from types import MappingProxyType
 from typing import Any
 
 from aiohttp import web
 
 from collector.domain.errors import Conflict, NotFound
 from collector.edges.http.context import Context, context_of, viewer_of
-from collector.edges.http.form import fields_of
+from collector.edges.http.form import fields_of, is_count
 from collector.edges.http.routing import Page, Permission, Route
 from collector.store import agents, registers
 
 EXPIRY_WARNING_MS = 14 * 86_400_000
+SILENT_MS = 60_000
+PAGE_ROWS = 100
+NOTHING_ASKED: Mapping[str, str] = MappingProxyType({})
 
 
 async def show_all(request: web.Request) -> Page:
-    """Every agent, and the tokens that were issued lately."""
-    return await _page(context_of(request))
+    """Agents, narrowed as the address says, and the tokens that were issued lately."""
+    return await _page(context_of(request), request.query)
 
 
-async def _page(context: Context, **more: Any) -> Page:
-    now_ms = context.clock()
+async def _page(context: Context, query: Mapping[str, str] = NOTHING_ASKED, **more: Any) -> Page:
+    now_ms, wanted = context.clock(), query.get("page", "1")
+    page = max(1, int(wanted)) if is_count(wanted) else 1
 
     def read(connection: Any) -> list[dict[str, Any]]:
         found = agents.list_agents(connection)
         keys = registers.keys_of(connection, "host", {one.host_id for one in found})
         return [{"agent": one, "host_key": keys.get(one.host_id, ""), **_health(one, now_ms)} for one in found]
 
+    everything = await context.db.read(read)
+    found = [row for row in everything if _matches(row, query)]
     tokens = await context.enroller.tokens() if context.enroller is not None else []
     return Page(
         "agents.html",
         {
-            "agents": await context.db.read(read),
+            "agents": found[(page - 1) * PAGE_ROWS : page * PAGE_ROWS],
+            "total": len(found),
+            "all": len(everything),
+            "page": page,
+            "size": PAGE_ROWS,
+            "search": query.get("q", ""),
+            "state": query.get("state", ""),
             "tokens": [{**asdict(one), "is_open": one.used_ms is None and one.expires_ms > now_ms} for one in tokens],
             "can_enrol": context.enroller is not None,
             "issued": None,
@@ -43,10 +57,21 @@ async def _page(context: Context, **more: Any) -> Page:
     )
 
 
+def _matches(row: dict[str, Any], query: Mapping[str, str]) -> bool:
+    one = row["agent"]
+    text = f"{row['host_key']} {one.host_name} {one.version} {one.id}".lower()
+    if query.get("state") and row["state"] != query["state"]:
+        return False
+    return all(word in text for word in query.get("q", "").lower().split())
+
+
 def _health(one: agents.AgentRecord, now_ms: int) -> dict[str, Any]:
     until = one.certificate_until_ms
+    silent_ms = max(0, now_ms - one.last_seen_ms) if one.last_seen_ms is not None else None
+    state = "new" if silent_ms is None else "silent" if silent_ms > SILENT_MS else "connected"
     return {
-        "silent_ms": max(0, now_ms - one.last_seen_ms) if one.last_seen_ms is not None else None,
+        "state": "revoked" if one.status == agents.REVOKED else state,
+        "silent_ms": silent_ms,
         "spool_ratio": one.spool_bytes / one.spool_limit_bytes if one.spool_limit_bytes else None,
         "certificate_ends_soon": until is not None and until - now_ms < EXPIRY_WARNING_MS,
     }

@@ -7,9 +7,10 @@ from typing import Any
 from aiohttp import web
 
 from collector.domain.errors import Conflict, NotFound
-from collector.edges.http.context import context_of, viewer_of
+from collector.edges.http.context import Context, context_of, viewer_of
 from collector.edges.http.form import is_count
 from collector.edges.http.routing import Page, Permission, Route
+from collector.flows import on_call
 from collector.store import alerts, outbox, registers
 from collector.store.alerts import Kept
 
@@ -112,13 +113,32 @@ def _id(request: web.Request) -> int:
 async def acknowledge(request: web.Request) -> web.StreamResponse:
     """Say that somebody takes care of it."""
     context, alert_id, who = context_of(request), _id(request), viewer_of(request).name
-    now_ms = context.clock()
-    done = await context.db.write(lambda connection: alerts.acknowledge(connection, alert_id, who=who, now_ms=now_ms))
-    if not done:
-        raise Conflict("This alert is over, or somebody takes care of it already.", hint="Load its page again.")
+    await on_call.take(context.db, alert_id, who=who, now_ms=context.clock())
     if context.live is not None:
         context.live.publish()
     raise web.HTTPSeeOther(f"/alerts/{alert_id}")
+
+
+async def try_again(request: web.Request) -> web.StreamResponse:
+    """Send a message again that was given up."""
+    context, alert_id, message_id = context_of(request), _id(request), int(request.match_info["message"])
+    known = await context.db.read(lambda connection: outbox.messages(connection, alert_id=alert_id))
+    if message_id not in {one.id for one in known}:
+        raise NotFound("This alert has no such message.", hint="Load its page again.")
+    await revive(context, message_id)
+    raise web.HTTPSeeOther(f"/alerts/{alert_id}?done=again")
+
+
+async def revive(context: Context, message_id: int) -> None:
+    """Put a given-up message back in the queue.
+
+    Raises:
+        Conflict: It is on its way or was delivered, or this collector delivers nothing.
+    """
+    if context.deliverer is None:
+        raise Conflict("Nothing is delivered at present.", hint="Start the collector with its deliverer.")
+    if not await context.deliverer.revive(message_id):
+        raise Conflict("This message was not given up.", hint="Load the alert's page again.")
 
 
 ROUTES = (
@@ -126,4 +146,11 @@ ROUTES = (
     Route("GET", "/alerts/history", show_history, Permission.VIEW, "Alerts that fired, the newest first."),
     Route("GET", r"/alerts/{id:\d{1,18}}", show, Permission.VIEW, "One alert with its events and deliveries."),
     Route("POST", r"/alerts/{id:\d{1,18}}/acknowledge", acknowledge, Permission.OPERATE, "Take care of an alert."),
+    Route(
+        "POST",
+        r"/alerts/{id:\d{1,18}}/messages/{message:\d{1,18}}/again",
+        try_again,
+        Permission.OPERATE,
+        "Send a given-up message again.",
+    ),
 )

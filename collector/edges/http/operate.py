@@ -12,10 +12,11 @@ from aiohttp import web
 from msgspec import Meta
 
 from collector.domain.access import Account, Role, Scope
-from collector.domain.errors import Conflict, Forbidden, InvalidInput, NotFound
-from collector.edges.http.alerts import shown
+from collector.domain.errors import Forbidden, InvalidInput, NotFound
+from collector.edges.http.alerts import revive, shown
 from collector.edges.http.context import context_of, viewer_of
 from collector.edges.http.routing import Page, Permission, Route
+from collector.flows import on_call
 from collector.store import accounts, agents, alerts
 from collector.store.database import Connection
 
@@ -150,10 +151,14 @@ async def list_alerts(request: web.Request) -> Page:
 async def acknowledge_alert(request: web.Request) -> Page:
     """Say that somebody takes care of an alert."""
     context, alert_id = context_of(request), int(request.match_info["id"])
-    who, now_ms = viewer_of(request).name, context.clock()
-    if not await context.db.write(lambda c: alerts.acknowledge(c, alert_id, who=who, now_ms=now_ms)):
-        raise Conflict("This alert is over, or somebody takes care of it already.")
+    await on_call.take(context.db, alert_id, who=viewer_of(request).name, now_ms=context.clock())
     context.live.publish()
+    return _made({}, 200)
+
+
+async def send_again(request: web.Request) -> Page:
+    """Send a message again that was given up."""
+    await revive(context_of(request), int(request.match_info["id"]))
     return _made({}, 200)
 
 
@@ -181,5 +186,6 @@ ROUTES = (
         Permission.OPERATE,
         "Take care of an alert",
     ),
+    Route("POST", rf"{API}/messages/{{id:\d{{1,18}}}}/again", send_again, Permission.OPERATE, "Send a message again"),
     Route("POST", f"{API}/channels/{{key}}/test", test_channel, Permission.OPERATE, "Send a test message"),
 )
