@@ -31,6 +31,8 @@ ROWS_KEPT = 4
 """Per host and layout: enough to find two that hold the counters, when probes have different beats."""
 STALE_MS = 300_000
 """A layout of which nothing came for so long is not in use any more."""
+RECENT_MS = 15_000
+"""Backfill this young was measured while the agent connected: a new host shows with it, and has rates a beat sooner."""
 HISTORY_MINUTES = 60
 QUEUE_LENGTH = 32
 SUBSCRIBERS_MOST = 1000
@@ -122,8 +124,8 @@ class Live:
 
         def after_commit() -> None:
             for batch in accepted:
-                if batch.live:
-                    for row in batch.rows:
+                for row in batch.rows:
+                    if batch.live or 0 <= batch.received_ms - row.wall_ms < RECENT_MS:
                         self._take(batch.host_id, row)
 
         return after_commit

@@ -80,6 +80,16 @@ def test_the_checks_of_a_host_do_not_hide_what_is_measured_on_it() -> None:
     assert vitals.cpu == pytest.approx(0.25)
 
 
+def test_what_was_measured_while_the_agent_connected_counts() -> None:
+    live = Live(LAYOUTS.get)
+    row = Row(7, START_MS, np.array([100.0, 50.0, 100.0], "<f8").tobytes())
+    live.absorb(None, [Accepted("a", 1, START_MS + 2_000, live=False, rows=[row])])()  # type: ignore[arg-type]
+    feed(live, (START_MS + 10_000, 107.5, 50.0))
+    vitals = live.vitals(1)
+    assert vitals is not None
+    assert vitals.cpu == pytest.approx(0.25)
+
+
 def test_backfill_and_late_rows_change_nothing() -> None:
     live = Live(LAYOUTS.get)
     feed(live, (START_MS, 100.0, 50.0), (START_MS + 10_000, 105.0, 50.0))
