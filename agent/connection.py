@@ -64,11 +64,13 @@ class Connection:
             ValueError: The address is not host:port.
             ConnectionLost: Nobody there, or one that is not trusted.
         """
-        host, port = place(address)
+        name, port = place(address)
+        # As bytes, because Python loads the tables of Unicode for any text, plain as it may be.
+        host = name.encode("ascii" if name.isascii() else "idna")
         self._heard = False
         self._unsent = b""
         try:
-            plain = socket.create_connection((host, port), timeout=timeout_seconds)
+            plain = socket.create_connection((host, port), timeout=timeout_seconds)  # type: ignore[arg-type]
             try:
                 plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 self._socket = context.wrap_socket(plain, server_hostname=host)

@@ -98,7 +98,7 @@ def prepare(connection: sqlite3.Connection, *, exclusive: bool) -> None:
     connection.execute("PRAGMA synchronous=FULL")
     connection.execute(f"PRAGMA wal_autocheckpoint={WAL_PAGES}")
     connection.execute(f"PRAGMA journal_size_limit={WAL_PAGES * PAGE_BYTES}")
-    connection.execute("PRAGMA cache_size=-512")
+    connection.execute("PRAGMA cache_size=-256")
     connection.execute("PRAGMA trusted_schema=OFF")
     connection.execute("PRAGMA cell_size_check=ON")
     for statement in TABLES.split(";"):

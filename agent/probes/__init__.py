@@ -43,7 +43,7 @@ from agent.probes.vmstat import VMStat
 from agent.sample import Probe
 
 BEAT_SECONDS = 10.0
-SLOW_BEAT_SECONDS = 30.0
+SLOW_BEAT_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -337,7 +337,7 @@ def test_host_probes_are_scheduled_as_configured():
     by_name = {each.probe.name: each for each in scheduled}
     assert by_name["cpu"].interval_seconds == 5
     assert by_name["meminfo"].interval_seconds == 10
-    assert by_name["processes"].interval_seconds == 30
+    assert by_name["processes"].interval_seconds == 60
     assert "timex" not in by_name
 
 
