@@ -26,6 +26,8 @@ RATIO_MAX = 100
 COLUMNS_MAX = 2000
 RESULTS_MAX = 2000
 DOCUMENTS_MAX = 64
+BEAT_MS_MAX = 24 * 3600 * 1000
+"""The longest interval that an agent's file allows: longer ones would let one result vouch for weeks."""
 NAME_LENGTH = 128
 REASON_LENGTH = 500
 BOOT_ID_LENGTH = 64
@@ -221,6 +223,8 @@ def _result(result: pb.CheckResult, *, latest_ms: int) -> Result:
         raise Flaw(f"a check's id has {len(result.check_id)} characters; 1 to {NAME_LENGTH} are allowed")
     if not 0 < result.wall_ms <= latest_ms:
         raise Flaw(f"a result of {result.check_id} lies more than five minutes in the future")
+    if max(result.interval_ms, result.timeout_ms) > BEAT_MS_MAX:
+        raise Flaw(f"a result of {result.check_id} speaks for more than a day")
     since_ms = result.since_ms if 0 < result.since_ms <= result.wall_ms else result.wall_ms
     return Result(
         result.check_id,

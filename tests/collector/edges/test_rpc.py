@@ -184,6 +184,11 @@ POISON: dict[str, tuple[dict[str, Any], pb.Payload, str]] = {
     "lie": ({"codec": 1, "payload": zlib.compress(bytes(9000)), "raw_length": 100}, rows(), "announced length"),
     "layout": ({}, pb.Payload(rows=[pb.Row(layout_id=3, wall_ms=1, values=b"")]), "not declared"),
     "json": ({}, pb.Payload(documents=[pb.Document(kind="host", wall_ms=1, body=b"{")]), "no JSON"),
+    "long promise": (
+        {},
+        pb.Payload(results=[pb.CheckResult(check_id="local:x", wall_ms=1, interval_ms=86_400_001)]),
+        "more than a day",
+    ),
     "check id": ({}, pb.Payload(results=[pb.CheckResult(check_id="x" * 500, wall_ms=1)]), "500 characters"),
 }
 
