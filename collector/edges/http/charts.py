@@ -199,6 +199,8 @@ CHARTS: tuple[Chart, ...] = (
 )  # fmt: skip
 NAMES = tuple(sorted({name for chart in CHARTS for name in chart.names}))
 COUNTER_SUFFIX = "_total"
+BESIDE = 3
+"""So many beats on each side tell what was usual at the time."""
 
 
 def _alternatives(names: Iterable[str]) -> tuple[str, ...]:
@@ -228,17 +230,39 @@ def history(found: Iterable[SeriesData], times: NDArray[np.int64]) -> Frame:
     step = int(times[1] - times[0]) if times.size > 1 else STEP_LEAST_MS
     for one in found:
         name = one.labels[NAME_LABEL]
-        beat = float(np.median(np.diff(one.times))) if one.times.size > 1 else series.LOOKBACK_MS / series.GAP_FACTOR
-        stood = series.resample(one.times, one.values, times, lookback_ms=int(max(beat * series.GAP_FACTOR, step)))
+        reach = np.maximum(_reaches(one.times), step)
         if name.endswith(COUNTER_SUFFIX):
-            values = _grown(one, times, step_ms=step, gap_ms=max(beat * series.GAP_FACTOR, step))
+            values = _grown(one, times, step_ms=step)
         else:
-            values = stood if step <= beat * 1.5 else _means(one, times, stood)
+            stood = series.resample(one.times, one.values, times, lookback_ms=int(reach.max(initial=step)))
+            newest = np.maximum(np.searchsorted(one.times, times, side="right") - 1, 0)
+            if one.times.size:
+                stood = np.where(times - one.times[newest] < reach[newest], stood, np.nan)
+            values = stood if step * series.GAP_FACTOR <= np.median(reach) * 1.5 else _means(one, times, stood)
         table.setdefault(name, []).append((one.labels, values))
     return Frame(times, table)
 
 
-def _grown(one: SeriesData, times: NDArray[np.int64], *, step_ms: int, gap_ms: float) -> Values:
+def _reaches(times: NDArray[np.int64]) -> Values:
+    """How long each sample stands for, in milliseconds, until nothing is known.
+
+    A few of the series' usual beats; where the beat was another one then, as in older and thinner rows, a few of those.
+    """
+    if times.size < 2:
+        return np.full(times.shape, float(series.LOOKBACK_MS))
+    beats = np.diff(times).astype(np.float64)
+    usual = float(np.median(beats)) * series.GAP_FACTOR
+    reaches = np.full(times.shape, usual)
+    odd = np.flatnonzero(beats > usual)
+    if odd.size:
+        around = np.pad(beats, BESIDE, mode="symmetric")
+        beside = np.stack([around[odd + place] for place in range(2 * BESIDE + 1) if place != BESIDE])
+        reaches[odd] = np.maximum(usual, np.median(beside, axis=0) * series.GAP_FACTOR)
+    reaches[-1] = reaches[-2]
+    return reaches
+
+
+def _grown(one: SeriesData, times: NDArray[np.int64], *, step_ms: int) -> Values:
     """What a counter had grown by at each time, interpolated, since times and beats do not fall together.
 
     Its first and its last rate are taken to hold a moment longer, so that a new host's lines show with its second beat.
@@ -248,11 +272,12 @@ def _grown(one: SeriesData, times: NDArray[np.int64], *, step_ms: int, gap_ms: f
     if at.size < 2:
         return np.full(times.shape, np.nan)
     total = np.concatenate(([0.0], np.cumsum(series.increments(values))))
+    gaps = np.concatenate(([np.inf], np.maximum(_reaches(at)[:-1], step_ms), [np.inf]))
     slopes, reach = np.diff(total)[[0, -1]] / np.diff(at)[[0, -1]], min(step_ms, REACH_MS)
     at = np.concatenate(([at[0] - reach], at, [at[-1] + reach]))
     total = np.concatenate(([-slopes[0] * reach], total, [total[-1] + slopes[1] * reach]))
     later = np.clip(np.searchsorted(at, times), 1, at.size - 1)
-    is_known = (times >= at[0]) & (times <= at[-1]) & (at[later] - at[later - 1] <= gap_ms)
+    is_known = (times >= at[0]) & (times <= at[-1]) & (at[later] - at[later - 1] <= gaps[later - 1])
     return np.where(is_known, np.interp(times, at, total), np.nan)
 
 

@@ -39,3 +39,22 @@ def test_a_counter_that_began_to_be_watched_shows_no_peak_and_a_gap_shows_nothin
     user = drawn(found, since_ms=0, until_ms=900_000, points=180)["user"]
     assert max(user) == pytest.approx(0.25)
     assert len(user) < 80
+
+
+def test_thin_old_rows_are_drawn_beside_dense_new_ones_and_a_hole_stays_one() -> None:
+    thin = np.arange(0, 24 * 1_200_000, 1_200_000, dtype=np.int64)
+    dense = np.arange(24 * 1_200_000, 24 * 1_200_000 + 4_000_000, 10_000, dtype=np.int64)
+    times = np.concatenate((np.delete(thin, slice(10, 16)), dense))
+    found = [
+        SeriesData({"__name__": "node_load1"}, times, np.ones(times.size)),
+        SeriesData({"__name__": "node_network_receive_bytes_total", "device": "eth0"}, times, times / 1000),
+    ]
+    at = np.arange(0, int(times[-1]), 60_000, dtype=np.int64)
+    frame = charts.history(found, at)
+    (_, load), (_, rate) = frame.rows("node_load1")[0], frame.rates("node_network_receive_bytes_total")[0]
+    hole = (at > thin[9] + 3 * 1_200_000) & (at < thin[16])
+    assert np.isnan(load[hole]).all()
+    assert np.isnan(rate[hole]).all()
+    whole = (at > 60_000) & ((at < thin[9]) | (at > thin[16] + 60_000))
+    assert (load[whole] == 1).all()
+    assert rate[whole] == pytest.approx(1.0)
