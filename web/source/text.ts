@@ -24,7 +24,7 @@ export function ago(unixMs: number, nowMs: number): string {
   const difference = unixMs - nowMs;
   if (Math.abs(difference) < 5000) return word("now");
   for (const [size, unit] of steps) {
-    if (Math.abs(difference) >= size) return relative.format(Math.trunc(difference / size), unit);
+    if (Math.abs(difference) >= size) return relative.format(Math.trunc(difference / size), unit).replace(" yang lalu", " lalu");
   }
   return word("now");
 }
