@@ -72,7 +72,7 @@ class Access:
         account = await self._db.read(lambda connection: accounts.by_name(connection, name))
         if account is None or not account.active:
             raise NotFound(f"There is no active account {name!r}.")
-        log.warning("sign-in link made account=%s", account.name)
+        log.info("sign-in link made account=%s", account.name)
         return await self._link("sign-in", account.id)
 
     async def set_up(self, link: str, *, name: str, password: str, language: str) -> SignedIn:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -120,14 +121,16 @@ async def test_an_agent_that_is_too_fast_is_slowed_down_and_loses_nothing(stand:
     stream = await stand.open(stand.enrol())
     await stream.hear("welcome")
     await stream.send(layout=DECLARATION)
-    lane, count = Lane(), rpc.PACES[False].burst + 10
+    pace, surplus = rpc.PACES[False], 10
+    lane, count = Lane(), pace.burst + surplus
+    began = time.monotonic()
     for _ in range(count):
         await stream.send(batch=lane.batch(rows(1, 2)))
     async with asyncio.timeout(10):
         while (await stream.hear("ack")).acked_seq < count:
             pass
+    took_seconds = time.monotonic() - began
     assert len(stand.collected.accepted) == count
-    slowed = stand.ingest.metrics.registry.get_sample_value("sigap_agent_slowed_seconds_total")
-    assert slowed is not None
-    assert slowed > 0
+    # On a busy machine the sending itself takes as long as the pace asks for, and nothing is left to slow down.
+    assert took_seconds >= surplus / pace.rate - 0.05
     await stream.close()
