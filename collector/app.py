@@ -280,6 +280,7 @@ class Collector:
     def _agent_revoked(self, _agent_id: str) -> None:
         task = asyncio.ensure_future(self.ingest.sweep())
         task.add_done_callback(_logged)
+        self.evaluator.on_change("agent", None, None)
 
     def _host_key(self, host_id: int) -> str:
         if host_id not in self._keys:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from collector.domain.alert import Alert, AlertState, Rule, fill, fingerprint
 from collector.domain.measure import shown
 from collector.domain.notification import FIRING, RESOLVED, Notification
-from collector.flows.catalogue import Catalogue
+from collector.flows.catalogue import AGENT_SILENT, Catalogue
 from collector.metrics import Metrics
 from collector.store import alerts, outbox
 from collector.store.alerts import Event, Kept
@@ -141,13 +141,16 @@ def ended(kept: Kept, *, at_ms: int, why: str) -> Change:
 
 
 def orphans(kept: Sequence[Kept], catalogue: Catalogue, *, now_ms: int) -> list[Change]:
-    """Ends for open alerts whose rule, host or check is not in use any more."""
+    """Ends for open alerts whose rule, host, agent or check is not in use any more."""
     changes = []
     for one in kept:
-        if catalogue.rule(one.rule_id) is None:
+        rule = catalogue.rule(one.rule_id)
+        if rule is None:
             changes.append(ended(one, at_ms=now_ms, why="the rule is off"))
         elif one.host_id is not None and one.host_id not in catalogue.hosts:
             changes.append(ended(one, at_ms=now_ms, why="the host is retired"))
+        elif rule.measure == AGENT_SILENT and one.subject_id not in catalogue.watched:
+            changes.append(ended(one, at_ms=now_ms, why="the host has no agent that is let in"))
         elif one.subject == "check" and one.subject_id not in catalogue.checks:
             changes.append(ended(one, at_ms=now_ms, why="the check is paused or retired"))
     return changes

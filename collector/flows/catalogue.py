@@ -11,10 +11,12 @@ from typing import Any
 
 from collector.domain.alert import Rule
 from collector.domain.notification import Channel
-from collector.store import registers
+from collector.store import registers, status
 from collector.store.database import Connection
 
 JOB = "node"
+AGENT_SILENT = "agent_silent_seconds"
+"""The measure of rules about hosts that are not heard."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,7 @@ class Catalogue:
     hosts: Mapping[int, Any] = field(default_factory=dict)
     checks: Mapping[int, Any] = field(default_factory=dict)
     central: Mapping[str, int] = field(default_factory=dict)  # key of a centrally defined check → its id
+    watched: frozenset[int] = frozenset()  # hosts with an agent that is let in: of no other is silence news
 
     def rule(self, rule_id: int) -> Rule | None:
         """The rule of that id, while it is on."""
@@ -62,6 +65,7 @@ def load(connection: Connection) -> Catalogue:
         hosts=hosts,
         checks=checks,
         central={check.key: check.id for check in checks.values() if check.origin == "central"},
+        watched=frozenset(one.host_id for one in status.heard(connection)),
     )
 
 

@@ -164,7 +164,7 @@ class Evaluator:
         self.judge.opened.by_host.clear()
         for one in kept:
             self.judge.opened.put(None, one)
-        about_silence = {rule.id for rule in self.catalogue.rules if rule.measure == events.AGENT_SILENT}
+        about_silence = {rule.id for rule in self.catalogue.rules if rule.measure == catalogues.AGENT_SILENT}
         self._called_silent = {one.subject_id for one in kept if one.rule_id in about_silence}
         self._happened(transitions, changes)
 
@@ -198,6 +198,7 @@ class Evaluator:
             self._bindings.update(known)
             self._unbound = (left + self._unbound[len(waiting) :])[-UNBOUND_LIMIT:]
             self._up |= back.keys()
+            self._stale = self._stale or not hosts.keys() <= self.catalogue.watched
             for host_id, at_ms in hosts.items():
                 self.heard(host_id, at_ms)
             self._extend(seen, newest)
@@ -279,7 +280,7 @@ class Evaluator:
             if host_id in self._up and now_ms - self._heard[host_id] >= self.silent_after_ms
         }
         lapsed = {} if in_grace else {c: e.last_ms for c, e in self._expiries.items() if e.at_ms <= now_ms}
-        rules = [rule for rule in self.catalogue.rules if rule.measure == events.AGENT_SILENT]
+        rules = [rule for rule in self.catalogue.rules if rule.measure == catalogues.AGENT_SILENT]
         quiet = self._quiet(rules, watched, now_ms)
         if not (silent or lapsed or quiet):
             return
@@ -337,6 +338,7 @@ class Evaluator:
             host_id: value
             for host_id, value in seconds.items()
             if host_id in self.catalogue.hosts
+            and host_id in self.catalogue.watched
             and not self.catalogue.hosts[host_id].ephemeral
             and (value >= lowest or host_id in self._called_silent)
         }

@@ -18,7 +18,7 @@ from collector.store import alerts
 from collector.store.alerts import Kept
 from collector.store.database import Connection
 
-CHECK_STATE, AGENT_SILENT = "check_state", "agent_silent_seconds"
+CHECK_STATE = "check_state"
 ALWAYS_WATCHED_MS = 1 << 62
 """Silence is measured by our own clock, so there is no gap between two looks at it."""
 

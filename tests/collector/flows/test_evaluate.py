@@ -9,7 +9,7 @@ from sqlalchemy import Connection, update
 from collector.domain.interval import Span
 from collector.domain.sample import Accepted, Row, State
 from collector.flows.evaluate import GRACE_MS, SILENT_AFTER_MS
-from collector.store import sla, status
+from collector.store import agents, sla, status
 from collector.store.database import Database
 from collector.store.schema import agent
 from tests.collector.flows.watch import BARE_ID, SECOND, START, STEP, Watch
@@ -199,6 +199,18 @@ async def test_silence_of_what_comes_and_goes_is_no_alert(watch: Watch) -> None:
     await watch.later(600)
     assert watch.told() == []
     assert watch.state("host") is UNKNOWN
+
+
+async def test_a_revoked_agent_is_not_missed(watch: Watch) -> None:
+    await watch.rule("agent-silent", "agent_silent_seconds", 60)
+    watch.now_ms += GRACE_MS
+    watch.seen(web=UP)
+    await watch.later(200)
+    assert watch.told() == [("firing", "agent-silent")]
+    watch.database.write_now(lambda c: agents.revoke(c, "a1", now_ms=watch.now_ms, who="siti", why="gone"))
+    watch.evaluator.on_change("agent", None, None)
+    await watch.later(100)
+    assert watch.told() == [("firing", "agent-silent"), ("resolved", "agent-silent")]
 
 
 async def test_a_collector_that_was_away_calls_nobody_silent_until_agents_had_time_to_return(watch: Watch) -> None:
