@@ -6,12 +6,14 @@ Reads /proc; opens no connection.
 from __future__ import annotations
 
 import ipaddress
+import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from agent.probes.endpoint import Endpoint
+from agent.probes.reading import read_value
 
 SERVICES = {
     22: ("ssh", "tcp"), 25: ("smtp", "tcp"), 53: ("dns", "tcp"), 80: ("http", "http"), 110: ("pop3", "tcp"),
@@ -28,6 +30,9 @@ SERVICES = {
 """What usually listens on a port, and the kind of check that says most about it."""
 
 LISTEN = "0A"
+STATE = 3
+"""The column of the state, which is headed st."""
+PAGE_BYTES = 4096
 EPHEMERAL_PORT = 32_768
 """Ports from here on are handed out by the kernel: whoever listens there listens elsewhere tomorrow."""
 
@@ -57,14 +62,30 @@ def read(proc: Path) -> list[Listener]:
 def _sockets(proc: Path) -> Iterator[tuple[str, int, str]]:
     for table in ("net/tcp", "net/tcp6"):
         try:
-            lines = (proc / table).read_text(encoding="ascii").splitlines()[1:]
+            lines = _lines(proc / table)
         except OSError:
             continue  # No IPv6, or no network at all: nothing listens.
         for line in lines:
             words = line.split()
-            if words[3] == LISTEN:
+            if words[STATE] == LISTEN:
                 address, _, port = words[1].partition(":")
                 yield decode(address), int(port, 16), words[9]
+
+
+def _lines(table: Path) -> list[str]:
+    """The rows of a table up to some that do not listen any more.
+
+    The kernel lists what listens first. For the rest it goes through a table that grows with the memory of the host,
+    which takes milliseconds.
+    """
+    content = b""
+    with open(table, "rb", buffering=0) as file:
+        while chunk := file.read(PAGE_BYTES):
+            content += chunk
+            last = content.rpartition(b"\n")[0].rpartition(b"\n")[2].split()
+            if len(last) > STATE and last[STATE] not in (LISTEN.encode(), b"st"):
+                break
+    return content.decode("ascii").splitlines()[1:]
 
 
 def decode(address: str) -> str:
@@ -84,21 +105,22 @@ def _reach(address: str) -> str:
 def _owners(proc: Path) -> dict[str, str]:
     """Process names by socket inode; only of processes whose descriptors this user may see."""
     owners: dict[str, str] = {}
-    for process in proc.iterdir():
-        if not process.name.isdigit():
-            continue
+    # Thousands of links on a busy host: plain strings, because a path object costs more than reading the link.
+    folder = os.fspath(proc)
+    for process in filter(str.isdecimal, os.listdir(folder)):  # noqa: PTH208
+        descriptors = f"{folder}/{process}/fd"
         try:
-            descriptors = list((process / "fd").iterdir())
-            name = (process / "comm").read_text(encoding="utf-8", errors="replace").strip()
+            inodes = list(filter(None, [_socket_inode(f"{descriptors}/{each}") for each in os.listdir(descriptors)]))  # noqa: PTH208
+            name = read_value(f"{folder}/{process}/comm").decode(errors="replace") if inodes else ""
         except OSError:
             continue  # Somebody else's, or it ended meanwhile.
-        owners |= {inode: name for descriptor in descriptors if (inode := _socket_inode(descriptor))}
+        owners |= dict.fromkeys(inodes, name)
     return owners
 
 
-def _socket_inode(descriptor: Path) -> str:
+def _socket_inode(descriptor: str) -> str:
     try:
-        link = str(descriptor.readlink())
+        link = os.readlink(descriptor)  # noqa: PTH115
     except OSError:
         return ""  # Closed meanwhile, as the one that listed the folder always is.
     return link[8:-1] if link.startswith("socket:[") else ""

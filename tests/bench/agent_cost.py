@@ -28,7 +28,7 @@ from tests.bench.figure import Figure
 from tests.collector.delivery import Receiver, receiver
 
 BEAT_SECONDS = 10.0
-BEATS = 6
+BEATS = 30  # as long as the slowest beat of the agent, which looks around every five minutes
 WARM_ROWS = 3  # the first look at everything, and its reports, are no beats of every day
 EXPORTER = "prometheus-node-exporter"
 DEADLINE_SECONDS = 60

@@ -178,3 +178,12 @@ def test_virtualization_is_named_in_systemds_words(root: Path) -> None:
     (root / "run/systemd").mkdir(parents=True)
     (root / "run/systemd/container").write_text("lxc")
     assert facts.virtualization(root) == "lxc"
+
+
+def test_every_listener_is_found_before_the_many_connections(tmp_path: Path) -> None:
+    (tmp_path / "net").mkdir()
+    rows = [f"{n:4d}: 0100007F:{1000 + n:04X} 00000000:0000 0A 0:0 0:0 0 0 0 {n}" for n in range(200)]
+    rows += [f"{n:4d}: 0100007F:{9000 + n:04X} 0100007F:0050 01 0:0 0:0 0 0 0 {n}" for n in range(2_000)]
+    lines = ["  sl  local_address rem_address   st tx_queue", *rows]
+    (tmp_path / "net/tcp").write_text("".join(line.ljust(149) + "\n" for line in lines))
+    assert [listener.port for listener in listening.read(tmp_path)] == list(range(1000, 1200))
