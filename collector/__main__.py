@@ -90,11 +90,11 @@ def _run(work: Callable[[], Coroutine[Any, Any, None]], settings: config.Setting
     logs.set_up(settings.log.level)
     # Whatever is made from here on – database, sockets, backups – is this account's alone.
     os.umask(PRIVATE_UMASK)
-    with asyncio.Runner(loop_factory=_fast_loop()) as runner:
+    with asyncio.Runner(loop_factory=fast_loop()) as runner:
         runner.run(work())
 
 
-def _fast_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
+def fast_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
     """The event loop of the extra `speed`, where it is installed."""
     try:
         import uvloop

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from time import monotonic
 from typing import Any
 
 import grpc
@@ -222,7 +223,8 @@ class _Stream:
             session = self.session = await self._greet(first)
             await self.offer_checks()
             async for raw in requests:
-                await self._room.wait()
+                if not self._room.is_set():
+                    await self._room.wait()
                 frame = _parsed(raw)
                 await _TAKE[frame.WhichOneof("frame")](self, session, frame)
         except _Refused as error:
@@ -304,19 +306,19 @@ class _Stream:
     # ── one frame ───────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def _batch(self, session: Session, frame: pb.AgentFrame) -> None:
-        await self._keep_pace(backfill=frame.batch.backfill)
-        event = wire.batch(frame.batch, row_bytes=self._row_bytes, now_ms=self._ingest.clock())
-        await self._ingest.submit(session, event)
-
-    async def _keep_pace(self, *, backfill: bool) -> None:
-        """Read no further while the agent is too fast: it keeps what is not read, so nothing is lost by it."""
-        key, loop = (self._peer.agent_id, backfill), asyncio.get_running_loop()
-        while True:
-            self._buckets[key], wait_seconds = PACES[backfill].take(self._buckets.get(key), round(loop.time() * 1000))
-            if not wait_seconds:
-                return
+        batch = frame.batch
+        while wait_seconds := self._ahead_seconds(backfill=batch.backfill):
+            # Read no further while the agent is too fast: it keeps what is not read, so nothing is lost by it.
             self._ingest.metrics.agent_slowed.inc(wait_seconds)
             await asyncio.sleep(wait_seconds)
+        event = wire.batch(batch, row_bytes=self._row_bytes, now_ms=self._ingest.clock())
+        await self._ingest.submit(session, event)
+
+    def _ahead_seconds(self, *, backfill: bool) -> float:
+        """How long to read no further; 0 when this batch is within the pace, which then counts it."""
+        key, now_ms = (self._peer.agent_id, backfill), round(monotonic() * 1000)
+        self._buckets[key], wait_seconds = PACES[backfill].take(self._buckets.get(key), now_ms)
+        return wait_seconds
 
     def _row_bytes(self, layout_id: int) -> int | str | None:
         session, layout = self.session, self._ingest.layouts.get(layout_id)
