@@ -11,7 +11,7 @@ import gc
 import json
 import logging
 import os
-import secrets
+import random
 import signal
 import sys
 from collections.abc import Sequence
@@ -123,7 +123,7 @@ def _once(config: Config, _: argparse.Namespace) -> int:
     _log(config, quiet=True)
     beats: list[sampler.Beat] = []
     everything = [*schedule.host_probes(config), *schedule.own_checks(config)]
-    sampler.Sampler(everything, beats.append, rng=secrets.SystemRandom()).run_once()
+    sampler.Sampler(everything, beats.append, rng=random.SystemRandom()).run_once()
     pairs = [pair for beat in beats for pair in zip(beat.columns, beat.values, strict=True)]
     _say(exposition.text(Sample(series, value) for series, value in pairs if not is_absent(value)))
     for result in sorted(result for beat in beats for result in beat.results):
@@ -182,7 +182,7 @@ def _run(config: Config, arguments: argparse.Namespace) -> int:
 
     def connect(config: Config, found: Identity, receive: Receive) -> Uplink:
         about = About(VERSION, config.host_name, boot_id, config.accepts_checks)
-        return Uplink(found, spool, about=about, now=sampler.now, rng=secrets.SystemRandom(), receive=receive)
+        return Uplink(found, spool, about=about, now=sampler.now, rng=random.SystemRandom(), receive=receive)
 
     pipeline = Pipeline(
         config,

@@ -29,8 +29,11 @@ from agent.wire import Encoder
 
 logger = logging.getLogger(__name__)
 
-TICK_SECONDS = 10.0
-"""How often the agent looks after itself: the watchdog, a missing identity, a certificate to renew."""
+TICK_SECONDS = 5.0
+"""How often an agent without identity looks for one."""
+
+CALM_TICK_SECONDS = 30.0
+"""How often one that has everything looks after itself: the watchdog, another identity, a certificate to renew."""
 
 STALLED_SECONDS = 60.0
 """Without a beat for so long the agent is not alive, whatever its threads do. Host probes beat every few seconds."""
@@ -106,11 +109,12 @@ class Pipeline:
 
     def run(self) -> int:
         """Work until `stop`; the exit code."""
-        tick_seconds = min(TICK_SECONDS, self._manager.watchdog_seconds / 2 or TICK_SECONDS)
+        watchdog_seconds = self._manager.watchdog_seconds / 2 or CALM_TICK_SECONDS
         self._start_sampler()
         self._manager.ready(self._status())
         while not self._stopped:
             self._look_after()
+            tick_seconds = min(watchdog_seconds, TICK_SECONDS if self._identity is None else CALM_TICK_SECONDS)
             try:
                 self._orders.get(timeout=tick_seconds)()
             except Empty:
