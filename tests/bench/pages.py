@@ -97,7 +97,7 @@ def run() -> Iterator[Figure]:
         against = f"p50 {p50:.1f} ms, {sizes[ask.path] / 1024:.0f} KiB{', TOO SLOW' if is_slow else ''}"
         yield Figure(ask.path if ask.is_limited else f"(scrape) {ask.path}", p95, "ms p95", against)
     if slow:
-        raise RuntimeError(f"Slower than {LIMIT_MS:.0f} ms at the 95th percentile: {', '.join(slow)}")
+        raise SystemExit(f"Slower than {LIMIT_MS:.0f} ms at the 95th percentile: {', '.join(slow)}")
 
 
 def _times(wanted: list[Ask], report: Report) -> list[tuple[Ask, list[float]]]:
