@@ -75,7 +75,7 @@ def run() -> Iterator[Figure]:
     """A figure for each request, the slowest first, then the server's own.
 
     Raises:
-        RuntimeError: A page took longer than the limit.
+        SystemExit: A page took longer than the limit.
     """
     with tempfile.TemporaryDirectory(prefix="sigap-bench-") as folder, _instance(folder) as (address, pipes):
         yield Figure("fill: 500 hosts, 2,000 checks, 60 services, a month", address["fill_seconds"], "s")
