@@ -1,8 +1,8 @@
 """One gRPC call over one HTTP/2 connection, without any I/O: bytes in, messages out, and the other way round.
 
 gRPC's own library costs an agent several threads that never sleep and as much memory as everything else together. One
-call at a time needs of HTTP/2 only what is here: one stream, no priorities, no push, headers at both ends; packing
-headers is the library hpack's. Knows nothing of sockets, TLS or what is said.
+call at a time needs of HTTP/2 only what is here: one stream, no priorities, no push, headers at both ends. Knows
+nothing of sockets, TLS or what is said.
 Sources: RFC 9113; https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md
 """
 
@@ -14,7 +14,7 @@ from enum import IntEnum
 from typing import NamedTuple
 from urllib.parse import unquote
 
-import hpack
+from agent.headers import pack, unpack
 
 OK, UNKNOWN, UNAVAILABLE, UNAUTHENTICATED = 0, 2, 14, 16
 RESOURCE_EXHAUSTED, UNIMPLEMENTED, INTERNAL = 8, 12, 13
@@ -61,9 +61,13 @@ class Type(IntEnum):
 class Setting(IntEnum):
     """Settings that matter to one call."""
 
+    HEADER_TABLE_SIZE = 1
     ENABLE_PUSH = 2
     INITIAL_WINDOW_SIZE = 4
     MAX_FRAME_SIZE = 5
+
+
+UNWANTED = (Setting.HEADER_TABLE_SIZE, Setting.ENABLE_PUSH)
 
 
 class Status(NamedTuple):
@@ -97,8 +101,7 @@ class Call:
         self._raw, self._unread, self._block = bytearray(), bytearray(), bytearray()
         self._flags = 0  # of the headers that `_block` goes on with
         self._in_headers = False
-        self._decoder = hpack.Decoder(max_header_list_size=HEADER_BYTES_MAX)
-        headers = hpack.Encoder().encode(
+        headers = pack(
             [
                 (":method", "POST"),
                 (":scheme", "https"),
@@ -106,12 +109,11 @@ class Call:
                 (":authority", authority),
                 ("te", "trailers"),
                 ("content-type", "application/grpc"),
-            ],
-            huffman=False,
+            ]
         )
         self._out = [
             PREFACE,
-            _frame(Type.SETTINGS, SETTING.pack(Setting.ENABLE_PUSH, 0), stream=0),
+            _frame(Type.SETTINGS, b"".join(SETTING.pack(name, 0) for name in UNWANTED), stream=0),
             _frame(Type.HEADERS, headers, flags=END_HEADERS),
         ]
 
@@ -156,7 +158,7 @@ class Call:
                 content = bytes(raw[FRAME.size : end])
                 del raw[:end]
                 self._frame(kind, flags, stream & STREAM_BITS, content, messages)
-        except (_Broken, struct.error, ValueError, hpack.HPACKError) as error:
+        except (_Broken, struct.error, ValueError) as error:
             self._give_up(Status(INTERNAL, _harmless(f"not gRPC as it should be: {error}")))
         return messages
 
@@ -239,7 +241,7 @@ class Call:
         self._in_headers = not flags & END_HEADERS
         if self._in_headers:
             return
-        headers = {str(name): str(value) for name, value in self._decoder.decode(bytes(self._block))}
+        headers = dict(unpack(bytes(self._block)))
         answered, said = headers.get(":status", "200"), headers.get("grpc-status", "")
         if answered.startswith("1"):
             return  # More is to come.
