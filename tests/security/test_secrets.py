@@ -52,7 +52,7 @@ async def _plant(made: Fortress) -> dict[str, str]:
     return {
         "signing secret": SIGNING,
         "password": PASSWORD,
-        "API token": token.secret.rsplit("_", 1)[1],
+        "API token": token.secret.split("_", 2)[2],
         "enrolment token": enrolment.secret[10:],
         "sign-in link": await access.sign_in_link("sari"),
         "session": made.secrets[ADMINISTRATOR],
