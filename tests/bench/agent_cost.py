@@ -82,7 +82,8 @@ async def _measure(folder: Path, binary: str | None) -> tuple[Cost, Cost | None]
             await asyncio.to_thread(_until, lambda: len(stand.collected.accepted) >= WARM_ROWS, "the agent delivers")
             if binary is None:
                 return await asyncio.to_thread(_watch, pid, lambda: None, lambda: _values(stand)), None
-            with _exporter(binary) as (other, scrape):
+            # A copy, because pages shared with another node_exporter on this host would not count as its own.
+            with _exporter(shutil.copy(binary, folder)) as (other, scrape):
                 await asyncio.to_thread(scrape)
                 seen = 0
 
