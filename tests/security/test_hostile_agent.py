@@ -1,6 +1,7 @@
 """An agent that is let in and lies in every word: pages, logs, tables and metrics stay what they are.
 
 It has a certificate, so it may say anything; the real collector takes it, a real Chromium looks at every page.
+Longer than other files, since the lies and the places where they could show are read side by side.
 """
 
 from __future__ import annotations

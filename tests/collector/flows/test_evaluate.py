@@ -1,3 +1,5 @@
+"""What is decided as data arrives and as time passes, in one small world; long, since its cases share that world."""
+
 from __future__ import annotations
 
 import asyncio
