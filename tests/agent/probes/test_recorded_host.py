@@ -10,21 +10,27 @@ from pathlib import Path
 import pytest
 
 from agent.probes import HOST_PROBES, Host
+from agent.probes.arp import ARP
 from agent.probes.conntrack import Conntrack
 from agent.probes.cpu import CPU
 from agent.probes.diskstats import DiskStats
+from agent.probes.entropy import Entropy
 from agent.probes.filefd import FileDescriptors
 from agent.probes.loadavg import LoadAverage
 from agent.probes.meminfo import Meminfo
 from agent.probes.netclass import NetClass
 from agent.probes.netdev import NetDev
+from agent.probes.netstat import NetStat
 from agent.probes.os_release import OSRelease
 from agent.probes.pressure import Pressure
 from agent.probes.processes import Processes
 from agent.probes.reading import NoData
 from agent.probes.self_metrics import SelfMetrics
+from agent.probes.sockstat import SockStat
+from agent.probes.softnet import SoftNet
 from agent.probes.stat import Stat
 from agent.probes.timex import LAYOUT, Timex
+from agent.probes.udp_queues import UDPQueues
 from agent.probes.uname import Uname
 from agent.probes.vmstat import VMStat
 from agent.sample import Kind, Moment, Probe, Sample, Series
@@ -121,7 +127,74 @@ def test_file_handles():
 
 
 def test_connection_tracking():
-    assert list(look(Conntrack(RECORDED)).values()) == [17, 262144]
+    found = {name.removeprefix("node_nf_conntrack_"): value for (name, _), value in look(Conntrack(RECORDED)).items()}
+    assert (found["entries"], found["entries_limit"]) == (17, 262144)
+    assert (found["stat_found"], found["stat_invalid"], found["stat_insert_failed"]) == (6, 12, 1)  # over both CPUs
+    assert len(found) == 10
+
+
+def test_connection_tracking_without_statistics_still_says_how_full_it_is(tree: Path):
+    (tree / "proc/net/stat/nf_conntrack").unlink()
+    assert list(look(Conntrack(tree)).values()) == [17, 262144]
+
+
+def test_netstat_picks_what_node_exporter_picks():
+    found = {name.removeprefix("node_netstat_"): value for (name, _), value in look(NetStat(RECORDED)).items()}
+    assert found["Tcp_RetransSegs"] == 12
+    assert found["TcpExt_ListenOverflows"] == 6
+    assert found["IpExt_InOctets"] == 7654321
+    assert found["Ip6_OutOctets"] == 6240
+    assert found["Udp6_InDatagrams"] == 3
+    assert {"Tcp_RtoMin", "TcpExt_TW", "Ip6_InReceives", "IcmpMsg_InType3"} & set(found) == set()
+
+
+def test_only_what_goes_up_and_down_is_a_gauge_in_netstat():
+    kinds = {sample.series.name: sample.series.kind for sample in NetStat(RECORDED).observe(MOMENT).samples}
+    gauges = {name for name, kind in kinds.items() if kind is Kind.GAUGE}
+    assert gauges == {"node_netstat_Ip_Forwarding", "node_netstat_Tcp_CurrEstab"}
+
+
+def test_sockets_are_counted_and_their_memory_is_in_pages_and_bytes():
+    found = {name.removeprefix("node_sockstat_"): value for (name, _), value in look(SockStat(RECORDED)).items()}
+    assert (found["sockets_used"], found["TCP_tw"], found["UDP6_inuse"]) == (42, 85, 1)
+    assert found["TCP_mem_bytes"] == found["TCP_mem"] * os.sysconf("SC_PAGE_SIZE")
+
+
+def test_packets_are_counted_by_the_cpu_that_the_line_names():
+    found = look(SoftNet(RECORDED))
+    assert found["node_softnet_dropped_total", labels(cpu="3")] == 10  # the second line: CPUs 1 and 2 are offline
+    assert found["node_softnet_processed_total", labels(cpu="0")] == 0x1C453E
+
+
+def test_packets_are_counted_by_line_where_the_kernel_names_no_cpu(tree: Path):
+    (tree / "proc/net/softnet_stat").write_text("00000001 00000002 00000003 0\n00000004 00000005 00000006 0\n")
+    assert look(SoftNet(tree))["node_softnet_times_squeezed_total", labels(cpu="1")] == 6
+
+
+def test_neighbours_are_counted_by_device():
+    assert look(ARP(RECORDED)) == {
+        ("node_arp_entries", labels(device="eth0")): 2,
+        ("node_arp_entries", labels(device="docker0")): 1,
+    }
+
+
+def test_entropy():
+    assert list(look(Entropy(RECORDED)).values()) == [256, 256]
+
+
+def test_queues_of_udp_are_summed_over_its_sockets():
+    found = look(UDPQueues(RECORDED))
+    assert found["node_udp_queues", labels(ip="v4", queue="rx")] == 0x300
+    assert found["node_udp_queues", labels(ip="v4", queue="tx")] == 0x10
+    assert found["node_udp_queues", labels(ip="v6", queue="rx")] == 0
+
+
+def test_kernel_without_ipv6_has_the_rest(tree: Path):
+    for name in ("snmp6", "sockstat6", "udp6"):
+        (tree / "proc/net" / name).unlink()
+    assert all("6" not in name for name, _ in look(NetStat(tree)))
+    assert len(look(SockStat(tree))) == 12
+    assert len(look(UDPQueues(tree))) == 2
 
 
 def test_connection_tracking_that_is_not_loaded_is_no_data(tree: Path):
