@@ -13,6 +13,7 @@ import logging
 import os
 import signal
 import socket
+import subprocess
 import sys
 import webbrowser
 from pathlib import Path
@@ -95,14 +96,30 @@ class LocalAgent:
         }
         if self._token.exists():
             environment["SIGAP_AGENT_ENROLMENT__TOKEN_FILE"] = str(self._token)
+        if not (self._folder / IDENTITY_FILE).exists():
+            # In a process of its own, so that the one that stays does not carry the library that makes keys (3 MiB).
+            # Should it fail, the other one says why and tries again.
+            await self._spawn("enrol", environment, output=subprocess.DEVNULL)
         for attempt in range(sys.maxsize):
-            self._process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "agent", "run", "--config", str(self._config), env=environment
-            )
-            code = await self._process.wait()
+            code = await self._spawn("run", environment)
             pause = RESTART_SECONDS[min(attempt, len(RESTART_SECONDS) - 1)]
             log.warning("local agent ended code=%d restart_seconds=%g", code, pause)
             await asyncio.sleep(pause)
+
+    async def _spawn(self, command: str, environment: dict[str, str], *, output: int | None = None) -> int:
+        """Run one command of the agent to its end; the exit code."""
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "agent",
+            command,
+            "--config",
+            str(self._config),
+            env=environment,
+            stdout=output,
+            stderr=output,
+        )
+        return await self._process.wait()
 
 
 async def up(collector: Collector, *, browser: bool, quiet: bool = False) -> None:
