@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from agent.columns import Columns
 from agent.probes.reading import NoData, gauge
+from agent.reason import Reason
 from agent.rounds import Slot, Stage, Turn
 from agent.sample import Document, Moment, Observation, Outcome, Probe, Series, State
 
@@ -131,21 +132,22 @@ class Row:
         return self._columns
 
 
-def describe(turn: Turn) -> str:
+def describe(turn: Turn) -> Reason:
     """Why a turn gave nothing, for a person; empty when it gave something."""
     match turn.stage:
         case Stage.SEEN:
-            return ""
+            return Reason("")
         case Stage.SKIPPED:
-            return "its previous run has not ended yet"
+            return Reason("its previous run has not ended yet")
         case Stage.TIMED_OUT if turn.duration_ns:
-            return f"gave no result within {min(turn.duration_ns, turn.slot.timeout_ns) / NANOSECONDS:.3g} s"
+            seconds = min(turn.duration_ns, turn.slot.timeout_ns) / NANOSECONDS
+            return Reason("gave no result within {seconds} s", seconds=seconds)
         case Stage.TIMED_OUT:
-            return "was not reached before the next beat"
+            return Reason("was not reached before the next beat")
         case _ if isinstance(turn.error, NoData):
-            return f"nothing to see here: {turn.error}"
+            return Reason("nothing to see here: {error}", error=str(turn.error))
         case _:
-            return f"failed: {type(turn.error).__name__}: {turn.error}"
+            return Reason("failed: {error}", error=f"{type(turn.error).__name__}: {turn.error}")
 
 
 def _scrape_series(collector: str) -> tuple[Series, ...]:

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, NamedTuple, Protocol
 
+from agent.reason import Reason
+
 ABSENT = struct.unpack("<d", struct.pack("<Q", 0x7FF0_0000_0000_0002))[0]
 """Prometheus' stale marker: a value that was not there, as opposed to a NaN that was measured."""
 
@@ -54,7 +56,7 @@ class Outcome:
     """What one run of a check found, in words a person understands."""
 
     state: State
-    reason: str
+    reason: Reason
     latency_seconds: float = 0.0
     attempts: int = 1
     since_ms: int = 0  # wall clock of the first attempt that showed this state; 0 means this run

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from agent import batch as batches
 from agent import dialogue
+from agent.reason import Reason, Value
 from agent.sample import Document, Moment, Outcome, Series
 from protos.telemetry.v1 import telemetry_pb2 as pb
 
@@ -133,7 +134,17 @@ def result(run: Run) -> pb.CheckResult:
         attempts=outcome.attempts,
         interval_ms=run.interval_ms,
         timeout_ms=run.timeout_ms,
+        wording=_wording(outcome.reason) if outcome.reason.template else None,
     )
+
+
+def _wording(value: Value) -> pb.Reason:
+    """A reason or one of its values, taken apart."""
+    if isinstance(value, Reason) and value.template:
+        return pb.Reason(template=value.template, values={name: _wording(one) for name, one in value.values.items()})
+    if isinstance(value, int):
+        return pb.Reason(whole=value)
+    return pb.Reason(number=value) if isinstance(value, float) else pb.Reason(text=value)
 
 
 def batch_frame(item: batches.Batch, *, backfill: bool) -> bytes:

@@ -8,12 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
+from agent.reason import Reason
 from agent.sample import Outcome, State
 
 Key = tuple[str, tuple[tuple[str, str], ...]]
 """A metric name and the labels that the kind of check adds to it."""
 
 SECONDS_PER_DAY = 86_400
+HOURS_PER_DAY = 24
+DAYS_LEAST = 2  # less is told in hours
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,17 +24,25 @@ class Finding:
     """What one attempt saw; `values` are the numbers it could take, by metric name and extra labels."""
 
     state: State
-    reason: str
+    reason: Reason
     latency_seconds: float = 0.0
     values: Mapping[Key, float] = field(default_factory=dict)
 
 
-class CannotProbe(Exception):
+class Verdict(Exception):
+    """Ends an attempt with a reason that a person reads."""
+
+    def __init__(self, reason: Reason) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class CannotProbe(Verdict):
     """The look itself was not possible, so it says nothing of the target: unknown, never down."""
 
 
-class Failed(Exception):
-    """The target did not do what it should: down. The text is the reason a person reads."""
+class Failed(Verdict):
+    """The target did not do what it should: down."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +87,7 @@ def slower_than(finding: Finding, degraded_seconds: float | None) -> Finding:
     """The finding, degraded when it was a success that took longer than agreed."""
     if degraded_seconds is None or finding.state is not State.UP or finding.latency_seconds <= degraded_seconds:
         return finding
-    slow = f"{finding.reason}: slower than {duration(degraded_seconds)}"
+    slow = Reason("{finding}: slower than {seconds} s", finding=finding.reason, seconds=degraded_seconds)
     return replace(finding, state=State.DEGRADED, reason=slow)
 
 
@@ -89,15 +100,7 @@ def expiry(name: str, expires_unix: float, now_unix: float, *, degraded_days: fl
         state = State.DEGRADED
     else:
         state = State.UP
-    return Finding(state, f"Certificate of {name} expires in {_days(days)}")
-
-
-def _days(days: float) -> str:
-    if days < 2:
-        return f"{max(0, int(days * 24))} hours"
-    return f"{int(days)} days"
-
-
-def duration(seconds: float) -> str:
-    """Seconds as a person writes them: 0.12 s, 3 s, 90 s."""
-    return f"{seconds:.3g} s" if seconds < 100 else f"{seconds:.0f} s"
+    if days < DAYS_LEAST:
+        hours = max(0, int(days * HOURS_PER_DAY))
+        return Finding(state, Reason("Certificate of {name} expires in {count} hours", name=name, count=hours))
+    return Finding(state, Reason("Certificate of {name} expires in {count} days", name=name, count=int(days)))

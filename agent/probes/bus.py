@@ -16,6 +16,7 @@ from typing import Any
 from agent.probes import endpoint
 from agent.probes.attempts import CannotProbe
 from agent.probes.endpoint import Deadline
+from agent.reason import Reason
 
 SYSTEM_BUS = Path("/run/dbus/system_bus_socket")
 
@@ -53,7 +54,8 @@ class Bus:
             self.call("org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus.Hello")
         except OSError as error:
             self._link.close()
-            raise CannotProbe(f"No D-Bus at {path}: {error.strerror or error}") from None
+            words = str(error.strerror or error)
+            raise CannotProbe(Reason("No D-Bus at {path}: {error}", path=str(path), error=words)) from None
         except (CallFailed, CannotProbe):
             self._link.close()
             raise
@@ -99,11 +101,11 @@ class Bus:
     def _receive(self) -> tuple[int, dict[int, Any], bytes]:
         head = self._exactly(_HEADER_BYTES)
         if head[:1] != b"l":
-            raise CannotProbe("The D-Bus daemon answered in an unknown format")
+            raise CannotProbe(Reason("The D-Bus daemon answered in an unknown format"))
         body_length, _, fields_length = struct.unpack_from("<III", head, 4)
         padded = (fields_length + 7) & ~7
         if body_length + padded > _REPLY_BYTES:
-            raise CannotProbe("The D-Bus daemon sent too large an answer")
+            raise CannotProbe(Reason("The D-Bus daemon sent too large an answer"))
         rest = self._exactly(padded + body_length)
         reader = _Reader(head[12:16] + b"\0\0\0\0" + rest[:padded], offset=0)
         fields = dict(reader.fields(fields_length))
@@ -114,7 +116,7 @@ class Bus:
         while len(data) < size:
             piece = endpoint.receive(self._link, size - len(data), self._deadline)
             if not piece:
-                raise CannotProbe("The D-Bus daemon closed the connection")
+                raise CannotProbe(Reason("The D-Bus daemon closed the connection"))
             data += piece
         return bytes(data)
 
@@ -166,7 +168,9 @@ class _Reader:
                 value, signature = self._value(signature, 0)
                 values.append(value)
         except (struct.error, IndexError, UnicodeDecodeError) as error:
-            raise CannotProbe(f"The D-Bus daemon sent an answer that cannot be read: {error}") from None
+            raise CannotProbe(
+                Reason("The D-Bus daemon sent an answer that cannot be read: {error}", error=str(error))
+            ) from None
         return values
 
     def fields(self, length: int) -> list[tuple[int, Any]]:

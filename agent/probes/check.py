@@ -14,17 +14,14 @@ from typing import Annotated, ClassVar, NamedTuple
 import msgspec
 
 from agent.probes import attempts
-from agent.probes.attempts import CannotProbe, Failed, Finding, Key, Patience, duration
-from agent.probes.endpoint import Deadline, explain
+from agent.probes.attempts import CannotProbe, Finding, Key, Patience, Verdict
+from agent.probes.endpoint import Deadline, explain, no_answer
 from agent.sample import ABSENT, Kind, Moment, Observation, Sample, Series, State
 
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
 Days = Annotated[float, msgspec.Meta(ge=0, le=3_650)]
 Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 Line = Annotated[str, msgspec.Meta(max_length=1_024)]
-
-REASON_CHARACTERS = 300
-"""Longer reasons are cut; they may quote what a stranger's server said."""
 
 
 class Measure(NamedTuple):
@@ -139,16 +136,12 @@ class Check:
         deadline = Deadline(settings.timeout_seconds, wall_ms=now_ms, clock=self._clock)
         try:
             finding = settings.look(deadline)
-        except CannotProbe as obstacle:
-            finding = Finding(State.UNKNOWN, str(obstacle))
-        except Failed as failure:
-            finding = Finding(State.DOWN, str(failure))
+        except Verdict as verdict:
+            finding = _told(verdict)
         except TimeoutError:
-            finding = Finding(State.DOWN, f"{settings.target} did not answer within {duration(deadline.seconds)}")
+            finding = Finding(State.DOWN, no_answer(settings.target, deadline))
         except OSError as error:
-            explained = explain(error, settings.target)
-            state = State.UNKNOWN if isinstance(explained, CannotProbe) else State.DOWN
-            finding = Finding(state, str(explained))
+            finding = _told(explain(error, settings.target))
         spent = deadline.spent()
         if not finding.latency_seconds:
             finding = replace(finding, latency_seconds=spent)
@@ -156,18 +149,16 @@ class Check:
         return _completed(finding, spent)
 
 
+def _told(verdict: Verdict) -> Finding:
+    return Finding(State.UNKNOWN if isinstance(verdict, CannotProbe) else State.DOWN, verdict.reason)
+
+
 def _completed(finding: Finding, spent_seconds: float) -> Finding:
-    """The finding with the numbers that every check has and a reason that is one clean, bounded line."""
+    """The finding with the numbers that every check has."""
     values: dict[Key, float] = {DURATION.key: spent_seconds, **finding.values}
     if finding.state is not State.UNKNOWN:
         values[SUCCESS.key] = float(finding.state is not State.DOWN)
-    return Finding(finding.state, clean(finding.reason), finding.latency_seconds, values)
-
-
-def clean(text: str) -> str:
-    """One line of printable characters, cut at a bound: reasons may quote what a stranger's server said."""
-    line = "".join(character if character.isprintable() else " " for character in text)
-    return line if len(line) <= REASON_CHARACTERS else line[: REASON_CHARACTERS - 1] + "…"
+    return replace(finding, values=values)
 
 
 def _series(settings: Settings) -> list[tuple[Key, Series]]:

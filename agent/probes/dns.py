@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from agent.probes import dns_message, endpoint
-from agent.probes.attempts import CannotProbe, Failed, Finding, duration
+from agent.probes.attempts import CannotProbe, Failed, Finding
 from agent.probes.check import LOOKUP, Line, Measure, Settings
 from agent.probes.dns_message import TYPES, MalformedReply, Reply
 from agent.probes.endpoint import Address, Deadline, Endpoint
+from agent.reason import Reason
 from agent.sample import State
 
 ANSWERS = Measure("probe_dns_answer_rrs", "Records in the answer section")
@@ -27,6 +28,7 @@ RESEND_SECONDS = 1.0
 """A lost datagram is asked for again; one loss is no outage."""
 
 DATAGRAM_BYTES = 4_096
+RECORDS_TOLD = 4
 RESOLVER_FILE = Path("/etc/resolv.conf")
 
 
@@ -63,20 +65,29 @@ class DNSCheck(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
         found = [record.text for record in reply.records if record.type == TYPES[self.record]]
         values = {LOOKUP.key: spent, ANSWERS.key: float(len(reply.records)), SUCCEEDED.key: 1.0}
         state, reason = self._judge(reply, found, server)
-        return Finding(state, f"{reason} after {duration(spent)}", spent, values)
+        return Finding(state, Reason("{finding} after {seconds} s", finding=reason, seconds=spent), spent, values)
 
-    def _judge(self, reply: Reply, found: list[str], server: Endpoint) -> tuple[State, str]:
-        asked = f"{self.record} of {self.query}"
+    def _judge(self, reply: Reply, found: list[str], server: Endpoint) -> tuple[State, Reason]:
+        asked = Reason("{record} of {name}", record=self.record, name=self.query)
         if reply.code_name != self.code:
-            return State.DOWN, f"{server} says {reply.code_name} instead of {self.code} for {asked}"
+            return State.DOWN, Reason(
+                "{server} says {code} instead of {expected} for {asked}",
+                server=str(server),
+                code=reply.code_name,
+                expected=self.code,
+                asked=asked,
+            )
         if self.code != "NOERROR":
-            return State.UP, f"{server} says {reply.code_name} for {asked}"
+            said = Reason("{server} says {code} for {asked}", server=str(server), code=reply.code_name, asked=asked)
+            return State.UP, said
         if not found:
-            return State.DOWN, f"{server} has no {asked}"
+            return State.DOWN, Reason("{server} has no {asked}", server=str(server), asked=asked)
+        some = ", ".join(found[:RECORDS_TOLD])
         missing = [wanted for wanted in self.expect if _comparable(wanted) not in map(_comparable, found)]
         if missing:
-            return State.DOWN, f"{asked} is {', '.join(found[:4])} without {', '.join(missing)}"
-        return State.UP, f"{asked} is {', '.join(found[:4])}"
+            lacks = ", ".join(missing)
+            return State.DOWN, Reason("{asked} is {found} without {missing}", asked=asked, found=some, missing=lacks)
+        return State.UP, Reason("{asked} is {found}", asked=asked, found=some)
 
     def _ask(self, address: Address, server: Endpoint, deadline: Deadline) -> Reply:
         identity = int.from_bytes(os.urandom(2), "big")
@@ -87,9 +98,11 @@ class DNSCheck(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
             if reply.truncated:
                 reply = _over_tcp(address, server, question, deadline)
         except TimeoutError:
-            raise Failed(f"{server} did not answer within {duration(deadline.seconds)}") from None
+            raise Failed(endpoint.no_answer(server, deadline)) from None
         except MalformedReply as error:
-            raise Failed(f"{server} sent an answer that is no DNS message: {error}") from None
+            raise Failed(
+                Reason("{server} sent an answer that is no DNS message: {error}", server=str(server), error=str(error))
+            ) from None
         return reply
 
 
@@ -139,12 +152,14 @@ def resolver(path: Path) -> str:
     try:
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError as error:
-        raise CannotProbe(f"Cannot read {path}: {error.strerror}; set server") from None
+        raise CannotProbe(
+            Reason("Cannot read {path}: {error}; set server", path=str(path), error=str(error.strerror or error))
+        ) from None
     for line in lines:
         words = line.split()
         if len(words) > 1 and words[0] == "nameserver":
             return f"[{words[1]}]" if ":" in words[1] else words[1]
-    raise CannotProbe(f"{path} names no server; set server")
+    raise CannotProbe(Reason("{path} names no server; set server", path=str(path)))
 
 
 def _comparable(text: str) -> str:

@@ -16,7 +16,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from agent.probes.attempts import CannotProbe, Failed, duration
+from agent.probes.attempts import CannotProbe, Failed
+from agent.reason import Reason
 
 if TYPE_CHECKING:
     import ssl
@@ -152,16 +153,22 @@ def _resolve_name(endpoint: Endpoint, deadline: Deadline, *, family: str) -> lis
             done.set()
 
     if not _lookups.acquire(blocking=False):
-        raise CannotProbe(f"{LOOKUPS_AT_ONCE} name look-ups of this host hang already; check its /etc/resolv.conf")
+        raise CannotProbe(
+            Reason("{count} name look-ups of this host hang already; check its /etc/resolv.conf", count=LOOKUPS_AT_ONCE)
+        )
     # getaddrinfo() cannot be given a timeout; the thread is left behind when the resolver is a black hole.
     try:
         threading.Thread(target=look_up, name="resolve", daemon=True).start()
     except RuntimeError:
         _lookups.release()
-        raise CannotProbe("This host allows the agent no further thread to resolve a name in") from None
+        raise CannotProbe(Reason("This host allows the agent no further thread to resolve a name in")) from None
     if not done.wait(deadline.left()):
         raise CannotProbe(
-            f"This host's resolver did not answer for {endpoint.host} within {duration(deadline.seconds)}"
+            Reason(
+                "This host's resolver did not answer for {host} within {seconds} s",
+                host=endpoint.host,
+                seconds=deadline.seconds,
+            )
         )
     result = answer[0]
     if isinstance(result, OSError):
@@ -172,10 +179,10 @@ def _resolve_name(endpoint: Endpoint, deadline: Deadline, *, family: str) -> lis
 _lookups = threading.BoundedSemaphore(LOOKUPS_AT_ONCE)
 
 
-def _resolution_error(host: str, error: OSError) -> Exception:
+def _resolution_error(host: str, error: OSError) -> Failed | CannotProbe:
     if isinstance(error, socket.gaierror) and error.errno in (socket.EAI_NONAME, socket.EAI_NODATA):
-        return Failed(f"The name {host} does not exist or has no address")
-    return CannotProbe(f"This host could not resolve {host}: {error.strerror or error}")
+        return Failed(Reason("The name {host} does not exist or has no address", host=host))
+    return CannotProbe(Reason("This host could not resolve {host}: {error}", host=host, error=_words(error)))
 
 
 def connect(addresses: list[Address], endpoint: Endpoint, deadline: Deadline) -> socket.socket:
@@ -192,7 +199,8 @@ def connect(addresses: list[Address], endpoint: Endpoint, deadline: Deadline) ->
         try:
             return _open(address, share)
         except TimeoutError:
-            failures.append(Failed(f"No answer from {endpoint} within {duration(share)}"))
+            late = Reason("No answer from {address} within {seconds} s", address=str(endpoint), seconds=share)
+            failures.append(Failed(late))
         except OSError as error:
             explained = explain(error, endpoint)
             (obstacles if isinstance(explained, CannotProbe) else failures).append(explained)  # type: ignore[arg-type]
@@ -212,13 +220,24 @@ def _open(address: Address, timeout_seconds: float) -> socket.socket:
 
 def explain(error: OSError, endpoint: Endpoint | str) -> Failed | CannotProbe:
     """Whose fault a socket error is, in words."""
+    address = str(endpoint)
     if error.errno in _OURS:
-        return CannotProbe(f"This host cannot reach {endpoint}: {error.strerror}")
+        return CannotProbe(Reason("This host cannot reach {address}: {error}", address=address, error=_words(error)))
     if error.errno == errno.ECONNREFUSED:
-        return Failed(f"Connection to {endpoint} refused: nothing listens there")
+        return Failed(Reason("Connection to {address} refused: nothing listens there", address=address))
     if error.errno in (errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED):
-        return Failed(f"{endpoint} closed the connection early")
-    return Failed(f"Connection to {endpoint} failed: {error.strerror or error}")
+        return Failed(Reason("{address} closed the connection early", address=address))
+    return Failed(Reason("Connection to {address} failed: {error}", address=address, error=_words(error)))
+
+
+def _words(error: OSError) -> str:
+    """The system's own words."""
+    return str(error.strerror or error)
+
+
+def no_answer(address: Endpoint | str, deadline: Deadline) -> Reason:
+    """What is said of a target that let the deadline pass."""
+    return Reason("{address} did not answer within {seconds} s", address=str(address), seconds=deadline.seconds)
 
 
 def trust(ca_file: str) -> ssl.SSLContext:
@@ -230,7 +249,9 @@ def trust(ca_file: str) -> ssl.SSLContext:
     try:
         changed_ns = Path(ca_file).stat().st_mtime_ns if ca_file else 0
     except OSError as error:
-        raise CannotProbe(f"Cannot read the certificate authorities in {ca_file}: {error.strerror}") from None
+        raise CannotProbe(
+            Reason("Cannot read the certificate authorities in {path}: {error}", path=ca_file, error=_words(error))
+        ) from None
     return _context(ca_file, changed_ns)
 
 
@@ -241,11 +262,13 @@ def _context(ca_file: str, changed_ns: int) -> ssl.SSLContext:  # noqa: ARG001 (
     try:
         context = ssl.create_default_context(cafile=ca_file or None)
     except OSError as error:
-        raise CannotProbe(f"No certificate authorities to be read in {ca_file}: {error}") from None
+        raise CannotProbe(
+            Reason("No certificate authorities to be read in {path}: {error}", path=ca_file, error=str(error))
+        ) from None
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     folder = ssl.get_default_verify_paths().capath
     if not ca_file and not context.cert_store_stats()["x509_ca"] and not (folder and any(Path(folder).glob("*"))):
-        raise CannotProbe("This host has no certificate authorities; install ca-certificates or set ca_file")
+        raise CannotProbe(Reason("This host has no certificate authorities; install ca-certificates or set ca_file"))
     return context
 
 
@@ -269,13 +292,14 @@ def encrypt(connection: socket.socket, server_name: str, deadline: Deadline, *, 
         peer.close()
         raise
     except ssl.SSLCertVerificationError as error:
-        reason = f"Certificate of {server_name} is not valid: {error.verify_message}"
+        reason = Reason("Certificate of {name} is not valid: {error}", name=server_name, error=error.verify_message)
     except TimeoutError:
-        reason = f"TLS handshake with {server_name} not finished within {duration(deadline.seconds)}"
-    except ssl.SSLError as error:
-        reason = f"TLS handshake with {server_name} failed: {error.reason or error}"
+        reason = Reason(
+            "TLS handshake with {name} not finished within {seconds} s", name=server_name, seconds=deadline.seconds
+        )
     except OSError as error:
-        reason = f"TLS handshake with {server_name} failed: {error.strerror or error}"
+        words = str(error.reason or error) if isinstance(error, ssl.SSLError) else _words(error)
+        reason = Reason("TLS handshake with {name} failed: {error}", name=server_name, error=words)
     else:
         return secured
     peer.close()

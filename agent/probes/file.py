@@ -13,9 +13,10 @@ from typing import Annotated, ClassVar
 
 import msgspec
 
-from agent.probes.attempts import CannotProbe, Failed, Finding, duration
+from agent.probes.attempts import CannotProbe, Failed, Finding
 from agent.probes.check import Line, Measure, Settings
 from agent.probes.endpoint import Deadline
+from agent.reason import Reason, mark
 from agent.sample import State
 
 AGE = Measure("probe_file_age_seconds", "Seconds since the newest matching file was changed", "seconds")
@@ -25,7 +26,7 @@ COUNT = Measure("probe_file_matches", "Files that match the pattern")
 MATCHES_LIMIT = 100_000
 Bytes = Annotated[int, msgspec.Meta(ge=0)]
 Age = Annotated[float, msgspec.Meta(gt=0, le=366 * 86_400)]
-_UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"))
+_UNITS = ((86_400, mark("{count} d")), (3_600, mark("{count} h")), (60, mark("{count} min")))
 
 
 class FileCheck(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -59,17 +60,19 @@ class FileCheck(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True)
         state, reason = self._judge(newest, age_seconds, status.st_size)
         return Finding(state, reason, deadline.spent(), values)
 
-    def _judge(self, newest: str, age_seconds: float, size_bytes: int) -> tuple[State, str]:
-        aged = f"{newest} is {_age(age_seconds)} old"
+    def _judge(self, newest: str, age_seconds: float, size_bytes: int) -> tuple[State, Reason]:
+        age, least, most = _age(age_seconds), self.minimum_size_bytes, self.maximum_size_bytes
         if self.maximum_age_seconds is not None and age_seconds > self.maximum_age_seconds:
-            return State.DOWN, f"{aged}, more than {_age(self.maximum_age_seconds)}"
-        if self.minimum_size_bytes is not None and size_bytes < self.minimum_size_bytes:
-            return State.DOWN, f"{newest} has {size_bytes} bytes, fewer than {self.minimum_size_bytes}"
-        if self.maximum_size_bytes is not None and size_bytes > self.maximum_size_bytes:
-            return State.DOWN, f"{newest} has {size_bytes} bytes, more than {self.maximum_size_bytes}"
+            return State.DOWN, _too_old(newest, age, self.maximum_age_seconds)
+        if least is not None and size_bytes < least:
+            small = Reason("{path} has {size} bytes, fewer than {limit}", path=newest, size=size_bytes, limit=least)
+            return State.DOWN, small
+        if most is not None and size_bytes > most:
+            large = Reason("{path} has {size} bytes, more than {limit}", path=newest, size=size_bytes, limit=most)
+            return State.DOWN, large
         if self.degraded_age_seconds is not None and age_seconds > self.degraded_age_seconds:
-            return State.DEGRADED, f"{aged}, more than {_age(self.degraded_age_seconds)}"
-        return State.UP, f"{aged} and has {size_bytes} bytes"
+            return State.DEGRADED, _too_old(newest, age, self.degraded_age_seconds)
+        return State.UP, Reason("{path} is {age} old and has {size} bytes", path=newest, age=age, size=size_bytes)
 
     def _newest(self, deadline: Deadline) -> tuple[str, os.stat_result, int]:
         newest: tuple[str, os.stat_result] | None = None
@@ -82,13 +85,15 @@ class FileCheck(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True)
             except FileNotFoundError:
                 continue  # A rotated file may go between the listing and the look.
             except PermissionError:
-                raise CannotProbe(f"The agent may not look at {path}") from None
+                raise CannotProbe(Reason("The agent may not look at {path}", path=path)) from None
             count += 1
             if newest is None or status.st_mtime > newest[1].st_mtime:
                 newest = (path, status)
         if newest is None:
             self._explain_absence()
-            raise Failed(f"No file matches {self.path}" if glob.has_magic(self.path) else f"{self.path} does not exist")
+            if glob.has_magic(self.path):
+                raise Failed(Reason("No file matches {path}", path=self.path))
+            raise Failed(Reason("{path} does not exist", path=self.path))
         return *newest, count
 
     def _explain_absence(self) -> None:
@@ -100,13 +105,19 @@ class FileCheck(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True)
             with os.scandir(folder):
                 return
         except PermissionError:
-            raise CannotProbe(f"The agent may not look into {folder}; let its user read that folder") from None
+            raise CannotProbe(
+                Reason("The agent may not look into {path}; let its user read that folder", path=str(folder))
+            ) from None
         except OSError:
             return
 
 
-def _age(seconds: float) -> str:
-    for size, unit in _UNITS:
+def _too_old(path: str, age: Reason, most_seconds: float) -> Reason:
+    return Reason("{path} is {age} old, more than {limit}", path=path, age=age, limit=_age(most_seconds))
+
+
+def _age(seconds: float) -> Reason:
+    for size, template in _UNITS:
         if seconds >= 2 * size:
-            return f"{seconds / size:.0f} {unit}"
-    return duration(max(seconds, 0.0))
+            return Reason(template, count=round(seconds / size))
+    return Reason("{seconds} s", seconds=max(seconds, 0.0))

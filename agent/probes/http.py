@@ -17,9 +17,10 @@ from urllib.parse import urljoin, urlsplit
 import msgspec
 
 from agent.probes import attempts, endpoint
-from agent.probes.attempts import CannotProbe, Failed, Finding, Key, duration
+from agent.probes.attempts import CannotProbe, Failed, Finding, Key
 from agent.probes.check import EXPIRY, LOOKUP, PROTOCOL, Days, Line, Measure, Settings
 from agent.probes.endpoint import Deadline, Endpoint
+from agent.reason import Reason
 from agent.sample import State
 
 if TYPE_CHECKING:
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 
 BODY_BYTES = 64 * 1024
 """How much of a body is read and searched; the rest is left with the server."""
+
+ADDRESS_TOLD = 80
+"""How many characters of an address a reason quotes."""
 
 PHASES = ("resolve", "connect", "tls", "processing", "transfer")
 """blackbox_exporter's names: name look-up, TCP, TLS, waiting for the first byte, reading the rest."""
@@ -139,21 +143,34 @@ class HTTPCheck(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True)
                 return self._judge(seen, target, deadline)
             seen.redirects += 1
             if seen.redirects > self.redirects:
-                raise Failed(f"More than {self.redirects} redirects, the last to {location[:80]}")
+                raise Failed(
+                    Reason(
+                        "More than {count} redirects, the last to {address}",
+                        count=self.redirects,
+                        address=location[:ADDRESS_TOLD],
+                    )
+                )
             url = _followed(url, location)
 
     def _judge(self, seen: Seen, target: Target, deadline: Deadline) -> Finding:
         spent = deadline.spent()
         values = seen.values()
-        took = f"after {duration(spent)}"
-        if not self._accepts(seen.status):
+        status = seen.status
+        if not self._accepts(status):
             wanted = ", ".join(str(text).replace("-", "–") for text in self.status)
-            return Finding(State.DOWN, f"HTTP {seen.status} instead of {wanted} {took}", spent, values)
+            other = Reason(
+                "HTTP {status} instead of {wanted} after {seconds} s", status=status, wanted=wanted, seconds=spent
+            )
+            return Finding(State.DOWN, other, spent, values)
         complaint = self._complaint(seen.body.decode("utf-8", "replace"))
-        values[MISMATCH.key] = float(bool(complaint))
-        if complaint:
-            return Finding(State.DOWN, f"HTTP {seen.status}, but {complaint} {took}", spent, values)
-        finding = Finding(State.UP, f"HTTP {seen.status} {took}", spent, values)
+        values[MISMATCH.key] = float(complaint is not None)
+        if complaint is not None:
+            but = Reason(
+                "HTTP {status}, but {complaint} after {seconds} s", status=status, complaint=complaint, seconds=spent
+            )
+            return Finding(State.DOWN, but, spent, values)
+        fine = Reason("HTTP {status} after {seconds} s", status=status, seconds=spent)
+        finding = Finding(State.UP, fine, spent, values)
         if seen.expires_unix is None:
             return finding
         certificate = attempts.expiry(
@@ -165,7 +182,8 @@ class HTTPCheck(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True)
         )
         if certificate.state is State.UP:
             return finding
-        return replace(finding, state=certificate.state, reason=f"{certificate.reason}. {finding.reason}")
+        both = Reason("{certificate}. {finding}", certificate=certificate.reason, finding=fine)
+        return replace(finding, state=certificate.state, reason=both)
 
     def _accepts(self, status: int) -> bool:
         for text in self.status:
@@ -174,15 +192,15 @@ class HTTPCheck(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True)
                 return True
         return False
 
-    def _complaint(self, body: str) -> str:
-        """What is wrong with a body; empty when nothing is."""
+    def _complaint(self, body: str) -> Reason | None:
+        """What is wrong with a body."""
         if self.contains and self.contains not in body:
-            return f"without the text {self.contains!r}"
+            return Reason("without the text {text}", text=repr(self.contains))
         if self.lacks and self.lacks in body:
-            return f"with the text {self.lacks!r}"
+            return Reason("with the text {text}", text=repr(self.lacks))
         if self.matches and not re.search(self.matches, body):
-            return f"without a match for {self.matches!r}"
-        return ""
+            return Reason("without a match for {pattern}", pattern=repr(self.matches))
+        return None
 
 
 @dataclass(slots=True)
@@ -234,9 +252,16 @@ class _Exchange:
         try:
             return self._talk(connection, seen)
         except TimeoutError:
-            raise Failed(f"{where} did not finish its response within {duration(self._deadline.seconds)}") from None
+            raise Failed(
+                Reason(
+                    "{address} did not finish its response within {seconds} s",
+                    address=str(where),
+                    seconds=self._deadline.seconds,
+                )
+            ) from None
         except HTTPException as error:
-            raise Failed(f"{where} did not answer in HTTP: {type(error).__name__} {error}") from None
+            words = f"{type(error).__name__} {error}"
+            raise Failed(Reason("{address} did not answer in HTTP: {error}", address=str(where), error=words)) from None
         finally:
             connection.close()
 
@@ -302,7 +327,7 @@ def _followed(url: str, location: str) -> str:
     try:
         parse_url(following)
     except ValueError as error:
-        raise Failed(f"Redirected to an address that is not followed: {error}") from None
+        raise Failed(Reason("Redirected to an address that is not followed: {error}", error=str(error))) from None
     return following
 
 
@@ -313,9 +338,12 @@ def _from_files(files: dict[str, str]) -> dict[str, str]:
         try:
             value = Path(path).read_text(encoding="ascii").strip()
         except (OSError, UnicodeDecodeError):
-            raise CannotProbe(f"Cannot read the value of header {header} from {path}") from None
+            unreadable = Reason("Cannot read the value of header {header} from {path}", header=header, path=path)
+            raise CannotProbe(unreadable) from None
         if not value.isprintable():
-            raise CannotProbe(f"The value of header {header} in {path} is more than one line")
+            raise CannotProbe(
+                Reason("The value of header {header} in {path} is more than one line", header=header, path=path)
+            )
         values[header] = value
     return values
 

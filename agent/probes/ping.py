@@ -14,9 +14,10 @@ from typing import Annotated, ClassVar, Literal
 import msgspec
 
 from agent.probes import endpoint
-from agent.probes.attempts import CannotProbe, Failed, Finding, duration
+from agent.probes.attempts import CannotProbe, Failed, Finding
 from agent.probes.check import LOOKUP, PROTOCOL, Line, Measure, Settings
 from agent.probes.endpoint import Address, Deadline, Endpoint
+from agent.reason import Reason
 from agent.sample import State
 
 ROUND_TRIP = Measure(
@@ -32,7 +33,6 @@ _REQUEST = {socket.AF_INET: 8, socket.AF_INET6: 128}
 _REPLY = {socket.AF_INET: 0, socket.AF_INET6: 129}
 _PROTOCOL = {socket.AF_INET: socket.IPPROTO_ICMP, socket.AF_INET6: socket.IPPROTO_ICMPV6}
 _IP_VERSIONS = {socket.AF_INET: 4.0, socket.AF_INET6: 6.0}
-_HINT = "allow the agent's group in net.ipv4.ping_group_range, or give its unit AmbientCapabilities=CAP_NET_RAW"
 
 
 class PingCheck(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -67,11 +67,24 @@ class PingCheck(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True)
                 if trip is not None:
                     trips.append(trip)
         if not trips:
-            raise Failed(f"{self.host} answered none of {self.count} pings within {duration(deadline.seconds)}")
+            raise Failed(
+                Reason(
+                    "{host} answered none of {count} pings within {seconds} s",
+                    host=self.host,
+                    count=self.count,
+                    seconds=deadline.seconds,
+                )
+            )
         loss = 1 - len(trips) / self.count
         mean = sum(trips) / len(trips)
         state = State.DEGRADED if loss > self.degraded_loss_ratio else State.UP
-        reason = f"{self.host} answered {len(trips)} of {self.count} pings in {duration(mean)} on average"
+        reason = Reason(
+            "{host} answered {answered} of {count} pings in {seconds} s on average",
+            host=self.host,
+            answered=len(trips),
+            count=self.count,
+            seconds=mean,
+        )
         return Finding(state, reason, mean, values | {ROUND_TRIP.key: mean, LOSS.key: loss})
 
 
@@ -83,7 +96,12 @@ def _open(address: Address) -> socket.socket:
             continue
         link.connect(address.sockaddr)
         return link
-    raise CannotProbe(f"Ping is not permitted: {_HINT}")
+    raise CannotProbe(
+        Reason(
+            "Ping is not permitted: allow the agent's group in net.ipv4.ping_group_range, or give its unit "
+            "AmbientCapabilities=CAP_NET_RAW"
+        )
+    )
 
 
 def _round_trip(link: socket.socket, address: Address, sequence: int, deadline: Deadline) -> float | None:

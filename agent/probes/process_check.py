@@ -13,6 +13,7 @@ import msgspec
 from agent.probes.attempts import CannotProbe, Finding
 from agent.probes.check import Line, Measure, Settings
 from agent.probes.endpoint import Deadline
+from agent.reason import Reason
 from agent.sample import State
 
 RUNNING = Measure("probe_process_count", "Running processes that match, without zombies")
@@ -52,12 +53,17 @@ class ProcessCheck(Settings, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         running = count(PROC, self.process, arguments=self.arguments)
         deadline.left()  # A count that took too long may have missed what started and ended meanwhile.
         values = {RUNNING.key: float(running)}
-        what = f"{running} {'process' if running == 1 else 'processes'} named {self.process}"
+        if running == 1:
+            found = Reason("1 process named {name}", name=self.process)
+        else:
+            found = Reason("{count} processes named {name}", count=running, name=self.process)
         if running < self.minimum:
-            return Finding(State.DOWN, f"{what} instead of at least {self.minimum}", values=values)
+            few = Reason("{found} instead of at least {count}", found=found, count=self.minimum)
+            return Finding(State.DOWN, few, values=values)
         if self.maximum is not None and running > self.maximum:
-            return Finding(State.DOWN, f"{what} instead of at most {self.maximum}", values=values)
-        return Finding(State.UP, what, values=values)
+            many = Reason("{found} instead of at most {count}", found=found, count=self.maximum)
+            return Finding(State.DOWN, many, values=values)
+        return Finding(State.UP, found, values=values)
 
 
 def count(proc: Path, name: str, *, arguments: str = "") -> int:
@@ -69,8 +75,9 @@ def count(proc: Path, name: str, *, arguments: str = "") -> int:
     try:
         (proc / "1" / "comm").read_bytes()
     except OSError:
-        hidden = f"Other users' processes are hidden from the agent ({proc} is mounted with hidepid)"
-        raise CannotProbe(hidden) from None
+        raise CannotProbe(
+            Reason("Other users' processes are hidden from the agent ({path} is mounted with hidepid)", path=str(proc))
+        ) from None
     wanted = name.encode()
     matching = 0
     for entry in proc.iterdir():

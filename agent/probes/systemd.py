@@ -12,6 +12,7 @@ from agent.probes.attempts import Finding
 from agent.probes.bus import SYSTEM_BUS
 from agent.probes.check import Line, Measure, Settings
 from agent.probes.endpoint import Deadline
+from agent.reason import Reason
 from agent.sample import State
 
 STATES = ("activating", "active", "deactivating", "failed", "inactive")
@@ -51,10 +52,11 @@ class SystemdCheck(Settings, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 def judge(unit: str, load_state: str, active_state: str, sub_state: str) -> Finding:
     """What a unit's states mean: active is up, a start or a reload in progress is degraded, the rest is down."""
     values = {measure.key: float(measure.labels == (("state", active_state),)) for measure in MEASURES}
-    if load_state in ("not-found", "masked"):
-        words = "does not exist" if load_state == "not-found" else "is masked"
-        return Finding(State.DOWN, f"{unit} {words}", values=values)
-    reason = f"{unit} is {active_state} ({sub_state})"
+    if load_state == "not-found":
+        return Finding(State.DOWN, Reason("{unit} does not exist", unit=unit), values=values)
+    if load_state == "masked":
+        return Finding(State.DOWN, Reason("{unit} is masked", unit=unit), values=values)
+    reason = Reason("{unit} is {state} ({detail})", unit=unit, state=active_state, detail=sub_state)
     if active_state == "active":
         return Finding(State.UP, reason, values=values)
     # A unit that keeps crashing is "activating" between its restarts.

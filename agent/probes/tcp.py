@@ -6,13 +6,17 @@ import socket
 from typing import ClassVar
 
 from agent.probes import endpoint
-from agent.probes.attempts import Failed, Finding, duration
+from agent.probes.attempts import Failed, Finding
 from agent.probes.check import LOOKUP, PROTOCOL, Line, Measure, Settings
 from agent.probes.endpoint import Deadline
+from agent.reason import Reason
 from agent.sample import State
 
 ANSWER_BYTES = 4_096
 """How much of an answer is searched for the expected text."""
+
+QUOTED_BYTES = 80
+"""How much of an answer a reason quotes."""
 
 IP_VERSIONS = {socket.AF_INET: 4.0, socket.AF_INET6: 6.0}
 
@@ -49,8 +53,11 @@ class TCPCheck(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
             if self.expect:
                 self._expect(connection, deadline)
         spent = deadline.spent()
-        answered = "answered as expected" if self.expect else "accepts connections"
-        return Finding(State.UP, f"{where} {answered} after {duration(spent)}", spent, values)
+        if self.expect:
+            reason = Reason("{address} answered as expected after {seconds} s", address=str(where), seconds=spent)
+        else:
+            reason = Reason("{address} accepts connections after {seconds} s", address=str(where), seconds=spent)
+        return Finding(State.UP, reason, spent, values)
 
     def _expect(self, connection: socket.socket, deadline: Deadline) -> None:
         wanted = self.expect.encode()
@@ -59,12 +66,34 @@ class TCPCheck(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
             try:
                 piece = endpoint.receive(connection, ANSWER_BYTES - len(answer), deadline)
             except TimeoutError:
-                got = f"only {answer[:80]!r}" if answer else "nothing"
-                raise Failed(
-                    f"{self.address} accepted the connection but sent {got} within {duration(deadline.seconds)}"
-                ) from None
+                raise Failed(self._too_little(answer, deadline.seconds)) from None
             answer += piece
             if not piece or len(answer) >= ANSWER_BYTES:
                 if wanted in answer:
                     return
-                raise Failed(f"{self.address} answered {answer[:80]!r} instead of something with {self.expect!r}")
+                raise Failed(
+                    Reason(
+                        "{address} answered {answer} instead of something with {text}",
+                        address=self.address,
+                        answer=_quoted(answer),
+                        text=repr(self.expect),
+                    )
+                )
+
+    def _too_little(self, answer: bytes, seconds: float) -> Reason:
+        if not answer:
+            return Reason(
+                "{address} accepted the connection but sent nothing within {seconds} s",
+                address=self.address,
+                seconds=seconds,
+            )
+        return Reason(
+            "{address} accepted the connection but sent only {answer} within {seconds} s",
+            address=self.address,
+            answer=_quoted(answer),
+            seconds=seconds,
+        )
+
+
+def _quoted(answer: bytes) -> str:
+    return repr(answer[:QUOTED_BYTES])

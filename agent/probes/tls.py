@@ -6,9 +6,10 @@ from dataclasses import replace
 from typing import ClassVar
 
 from agent.probes import attempts, endpoint
-from agent.probes.attempts import Finding, duration
+from agent.probes.attempts import Finding
 from agent.probes.check import EXPIRY, LOOKUP, Days, Line, Measure, Settings
 from agent.probes.endpoint import Deadline
+from agent.reason import Reason
 from agent.sample import State
 
 HANDSHAKE = Measure("probe_tls_handshake_seconds", "Seconds that the TLS handshake took", "seconds")
@@ -60,5 +61,11 @@ class TLSCheck(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
             down_days=self.certificate_down_days,
         )
         if finding.state is State.UP:
-            finding = replace(finding, reason=f"{version} after {duration(spent)}. {finding.reason}")
+            reason = Reason(
+                "{version} after {seconds} s. {certificate}",
+                version=str(version),
+                seconds=spent,
+                certificate=finding.reason,
+            )
+            finding = replace(finding, reason=reason)
         return replace(finding, latency_seconds=spent, values=values)

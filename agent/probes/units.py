@@ -12,6 +12,7 @@ from typing import NamedTuple
 from agent.probes.attempts import CannotProbe
 from agent.probes.bus import Bus, CallFailed
 from agent.probes.endpoint import Deadline
+from agent.reason import Reason
 
 RUNTIME = Path("/run/systemd/system")
 """Exists exactly where systemd is the service manager (sd_booted(3))."""
@@ -35,7 +36,7 @@ class Unit(NamedTuple):
 def require_systemd(runtime: Path) -> None:
     """Raise CannotProbe where systemd is not the service manager."""
     if not runtime.is_dir():
-        raise CannotProbe("systemd is not the service manager of this host (or container)")
+        raise CannotProbe(Reason("systemd is not the service manager of this host (or container)"))
 
 
 def unit_state(bus_path: Path, unit: str, deadline: Deadline) -> tuple[str, str, str]:
@@ -53,7 +54,8 @@ def unit_state(bus_path: Path, unit: str, deadline: Deadline) -> tuple[str, str,
                 for name in ("LoadState", "ActiveState", "SubState")
             ]
         except CallFailed as error:
-            raise CannotProbe(f"systemd did not answer for {unit}: {error}") from None
+            words = Reason("systemd did not answer for {unit}: {error}", unit=unit, error=str(error))
+            raise CannotProbe(words) from None
     return states[0], states[1], states[2]
 
 
@@ -67,7 +69,7 @@ def list_units(bus_path: Path, deadline: Deadline) -> list[Unit]:
         try:
             (rows,) = bus.call(*MANAGER, f"{_MANAGER_INTERFACE}.ListUnits")
         except CallFailed as error:
-            raise CannotProbe(f"systemd did not list its units: {error}") from None
+            raise CannotProbe(Reason("systemd did not list its units: {error}", error=str(error))) from None
     return [Unit(*row[:5]) for row in rows]
 
 

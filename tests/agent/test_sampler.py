@@ -17,6 +17,7 @@ from agent import sampler as sampling
 from agent.beat import Beat
 from agent.columns import is_absent
 from agent.probes import Host
+from agent.reason import Reason
 from agent.sample import Document, Observation, Outcome, Sample, State
 from agent.sampler import Sampler, Scheduled
 from tests.agent.scripted import (
@@ -230,7 +231,9 @@ def test_first_beat_is_soon_and_later_ones_are_spread_over_the_interval():
 
 def test_check_has_a_beat_of_its_own_with_its_result():
     check = seeing("probe_success", 1)
-    check.observation = Observation(check.observation.samples, Outcome(State.UP, "200 OK", latency_seconds=0.03))
+    check.observation = Observation(
+        check.observation.samples, Outcome(State.UP, Reason("200 OK"), latency_seconds=0.03)
+    )
     bench = Bench(Scheduled(check, 10, 5, "local:web"), Scheduled(seeing("a", 1), 10))
     beats = bench.next_beats(2)
     (beat,) = [beat for beat in beats if beat.results]
@@ -261,7 +264,7 @@ def test_check_that_breaks_is_unknown_and_never_down():
     check = Scripted("c", error=ValueError("bad option"))
     bench = Bench(Scheduled(check, 10, 5, "local:web"))
     (beat,) = bench.next_beats(1)
-    assert beat.results[0].outcome == Outcome(State.UNKNOWN, "failed: ValueError: bad option")
+    assert beat.results[0].outcome == Outcome(State.UNKNOWN, Reason("failed: {error}", error="ValueError: bad option"))
 
 
 def test_documents_travel_with_their_beat():
@@ -271,7 +274,7 @@ def test_documents_travel_with_their_beat():
 
 
 def test_checks_are_exchanged_without_disturbing_those_that_stay():
-    stays, goes, comes = (Scripted(name, Observation(outcome=Outcome(State.UP, "ok"))) for name in "sgc")
+    stays, goes, comes = (Scripted(name, Observation(outcome=Outcome(State.UP, Reason("ok")))) for name in "sgc")
     kept = Scheduled(stays, 10, 5, "central:s")
     bench = Bench(kept, Scheduled(goes, 10, 5, "central:g"), Scheduled(seeing("host", 1), 10))
     bench.next_beats(3)
@@ -307,7 +310,7 @@ def test_sink_that_fails_costs_its_beat_only_and_is_logged_once(caplog: pytest.L
 def test_once_looks_at_everything_and_waits_for_nobody_beyond_the_timeout():
     stuck = seeing("stuck", 1)
     stuck.gate.clear()
-    check = Scripted("c", Observation([Sample(gauge("probe_success"), 1)], Outcome(State.UP, "ok")))
+    check = Scripted("c", Observation([Sample(gauge("probe_success"), 1)], Outcome(State.UP, Reason("ok"))))
     scheduled = [Scheduled(stuck, 10, 0.1), Scheduled(seeing("a", 1), 30), Scheduled(check, 60, 5, "local:c")]
     samples = sampling.once(scheduled)
     found = {(sample.series.name, sample.series.labels): sample.value for sample in samples}

@@ -15,6 +15,7 @@ import pytest
 from agent.beat import Beat, Result
 from agent.identity import Identity
 from agent.probes.definition import Central
+from agent.reason import Reason
 from agent.sample import Kind, Moment, Outcome, Series, State
 from agent.spool import Spool
 from agent.uplink import About, Uplink
@@ -52,7 +53,7 @@ class Agent:
 
     def beat(self, value: float, *, down: bool = False) -> None:
         moment = now()
-        found = Result("local:web", Outcome(State.DOWN, "refused"), moment.wall_ms, 10_000, 5_000)
+        found = Result("local:web", Outcome(State.DOWN, Reason("refused")), moment.wall_ms, 10_000, 5_000)
         beat = Beat(moment, COLUMNS, array("d", (value, -value)), 10_000, (found,) if down else (), ())
         self.spool.append(self.encoder.encode(beat), moment, layouts=self.encoder.layouts)
         self.uplink.wake()

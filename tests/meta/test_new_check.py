@@ -13,6 +13,7 @@ from agent.probes import CHECKS
 from agent.probes.attempts import Failed, Finding
 from agent.probes.check import Measure, Settings
 from agent.probes.endpoint import Deadline
+from agent.reason import Reason
 from agent.sample import State
 
 LINES = Measure("probe_lines", "Lines in the file")
@@ -34,8 +35,14 @@ class LinesCheck(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True
     def look(self, deadline: Deadline) -> Finding:
         lines = len(Path(self.path).read_text().splitlines())
         if lines < self.minimum:
-            raise Failed(f"{self.path} has {lines} lines instead of {self.minimum}")
-        return Finding(State.UP, f"{self.path} has {lines} lines", values={LINES.key: float(lines)})
+            raise Failed(
+                Reason("{path} has {count} lines instead of {least}", path=self.path, count=lines, least=self.minimum)
+            )
+        return Finding(
+            State.UP,
+            Reason("{path} has {count} lines", path=self.path, count=lines),
+            values={LINES.key: float(lines)},
+        )
 
 
 @pytest.fixture

@@ -219,7 +219,7 @@ class Row(_message.Message):
     def __init__(self, layout_id: _Optional[int] = ..., wall_ms: _Optional[int] = ..., values: _Optional[bytes] = ...) -> None: ...
 
 class CheckResult(_message.Message):
-    __slots__ = ("check_id", "wall_ms", "state", "latency_seconds", "reason", "since_ms", "attempts", "interval_ms", "timeout_ms")
+    __slots__ = ("check_id", "wall_ms", "state", "latency_seconds", "reason", "since_ms", "attempts", "interval_ms", "timeout_ms", "wording")
     CHECK_ID_FIELD_NUMBER: _ClassVar[int]
     WALL_MS_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
@@ -229,6 +229,7 @@ class CheckResult(_message.Message):
     ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
     INTERVAL_MS_FIELD_NUMBER: _ClassVar[int]
     TIMEOUT_MS_FIELD_NUMBER: _ClassVar[int]
+    WORDING_FIELD_NUMBER: _ClassVar[int]
     check_id: str
     wall_ms: int
     state: State
@@ -238,7 +239,29 @@ class CheckResult(_message.Message):
     attempts: int
     interval_ms: int
     timeout_ms: int
-    def __init__(self, check_id: _Optional[str] = ..., wall_ms: _Optional[int] = ..., state: _Optional[_Union[State, str]] = ..., latency_seconds: _Optional[float] = ..., reason: _Optional[str] = ..., since_ms: _Optional[int] = ..., attempts: _Optional[int] = ..., interval_ms: _Optional[int] = ..., timeout_ms: _Optional[int] = ...) -> None: ...
+    wording: Reason
+    def __init__(self, check_id: _Optional[str] = ..., wall_ms: _Optional[int] = ..., state: _Optional[_Union[State, str]] = ..., latency_seconds: _Optional[float] = ..., reason: _Optional[str] = ..., since_ms: _Optional[int] = ..., attempts: _Optional[int] = ..., interval_ms: _Optional[int] = ..., timeout_ms: _Optional[int] = ..., wording: _Optional[_Union[Reason, _Mapping]] = ...) -> None: ...
+
+class Reason(_message.Message):
+    __slots__ = ("template", "text", "whole", "number", "values")
+    class ValuesEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: Reason
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[Reason, _Mapping]] = ...) -> None: ...
+    TEMPLATE_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    WHOLE_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    VALUES_FIELD_NUMBER: _ClassVar[int]
+    template: str
+    text: str
+    whole: int
+    number: float
+    values: _containers.MessageMap[str, Reason]
+    def __init__(self, template: _Optional[str] = ..., text: _Optional[str] = ..., whole: _Optional[int] = ..., number: _Optional[float] = ..., values: _Optional[_Mapping[str, Reason]] = ...) -> None: ...
 
 class Document(_message.Message):
     __slots__ = ("kind", "wall_ms", "body")
