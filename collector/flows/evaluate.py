@@ -9,23 +9,26 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, NamedTuple
 
 from collector.domain.alert import AlertState, Rule
-from collector.domain.sample import Accepted, Result, State
+from collector.domain.sample import Accepted, State
 from collector.domain.series import Layout
 from collector.domain.status import Run, reach_ms
+from collector.flows import agenda, events, observe
 from collector.flows import alert as telling
 from collector.flows import catalogue as catalogues
-from collector.flows import events, observe
+from collector.flows.agenda import Agenda, Looked
 from collector.flows.alert import Change
+from collector.flows.bindings import Bindings
 from collector.flows.catalogue import Catalogue
 from collector.flows.observe import Seen
+from collector.flows.presence import GRACE_MS, Presence
 from collector.flows.rows import Arrived, RowJudge
 from collector.metrics import Metrics
 from collector.store import alerts, status
+from collector.store.alerts import Kept
 from collector.store.database import Connection, Database
 from collector.store.status import Transition
 
@@ -33,15 +36,11 @@ log = logging.getLogger(__name__)
 
 SILENT_AFTER_MS = 30_000
 """Three beats without a sign of life: the host is no longer known to be up."""
-GRACE_MS = 90_000
-"""After a start nobody is called silent for this long, as agents need a moment to find their way back."""
 TICK_SECONDS = 1.0
 COALESCE_SECONDS = 0.05
 """Rows that arrive within this time are judged together."""
 SWEEP_MS = 60_000
 """How often alerts are looked for whose series is gone."""
-UNBOUND_LIMIT = 20_000
-"""Results kept for checks that the register does not know yet; the oldest go first."""
 
 
 class Expiry(NamedTuple):
@@ -49,17 +48,6 @@ class Expiry(NamedTuple):
 
     at_ms: int
     last_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class Unbound:
-    """A result whose check is not in the register yet."""
-
-    agent_id: str
-    host_id: int
-    result: Result
-    live: bool
-    received_ms: int
 
 
 class Evaluator:
@@ -72,6 +60,7 @@ class Evaluator:
         posted: Called on the event loop when messages may be waiting.
         metrics: Counts what was decided.
         silent_after_ms: When a host without signs of life is silent.
+        grace_ms: After a start nobody is called silent for this long.
     """
 
     name = "evaluate"
@@ -85,30 +74,28 @@ class Evaluator:
         posted: Callable[[], None] = lambda: None,
         metrics: Metrics | None = None,
         silent_after_ms: int = SILENT_AFTER_MS,
+        grace_ms: int = GRACE_MS,
     ) -> None:
         self.db, self.clock, self.posted, self.metrics = db, clock, posted, metrics
         self.silent_after_ms = silent_after_ms
         self.catalogue = Catalogue()
         self.judge = RowJudge(layouts)
-        self.started_ms = clock()
-        self._heard: dict[int, int] = {}
-        self._goodbyes: dict[int, str] = {}
-        self._heard_since_start: set[int] = set()
+        self.agenda = Agenda()
+        self.presence = Presence(started_ms=clock(), grace_ms=grace_ms)
         self._up: set[int] = set()
         self._called_silent: set[int] = set()  # hosts with an open alert about their silence
         self._expiries: dict[int, Expiry] = {}
-        self._bindings: dict[tuple[str, str], int] = {}
-        self._unbound: list[Unbound] = []
+        self._bindings = Bindings()
         self._rows: list[Arrived] = []
         self._arrived = asyncio.Event()
         self._stale = False
-        self._swept_ms = self.started_ms
+        self._swept_ms = self.presence.started_ms
         self._turn = asyncio.Lock()  # rows, ticks and reloads share the open alerts
         self._listeners: list[Callable[[Sequence[Transition]], None]] = []
 
     async def start(self) -> None:
         """Load what was known; before the first agent is let in."""
-        self.started_ms = self.clock()
+        self.presence.started_ms = self.clock()
         reaches, up = await self.db.read(lambda c: (status.reaches(c), status.present(c, "host")))
         self._expiries = {check_id: Expiry(until_ms, until_ms) for check_id, until_ms in reaches.items()}
         self._up = {host_id for host_id, now in up.items() if now.state is State.UP}
@@ -130,13 +117,11 @@ class Evaluator:
 
     def heard(self, host_id: int, now_ms: int, *, goodbye: str = "") -> None:
         """Note a sign of life that is no batch: a stream that opened, a ping, a goodbye with its reason."""
-        self._heard[host_id] = max(now_ms, self._heard.get(host_id, 0))
-        self._heard_since_start.add(host_id)
-        self._goodbyes[host_id] = goodbye
+        self.presence.note(host_id, now_ms, goodbye=goodbye)
 
     def silent_ms(self, host_id: int, now_ms: int) -> int | None:
         """How long a host has given no sign of life; None when it never did."""
-        heard_ms = self._heard.get(host_id)
+        heard_ms = self.presence.heard_ms.get(host_id)
         return None if heard_ms is None else max(0, now_ms - heard_ms)
 
     async def reload(self) -> None:
@@ -148,9 +133,7 @@ class Evaluator:
         self._stale = False
         now_ms = self.clock()
 
-        for known in await self.db.read(status.heard):
-            self._heard.setdefault(known.host_id, known.last_seen_ms)
-            self._goodbyes.setdefault(known.host_id, known.goodbye)
+        self.presence.recall(await self.db.read(status.heard))
 
         def work(connection: Connection) -> tuple[Catalogue, list[Change], list[Transition]]:
             catalogue = catalogues.load(connection)
@@ -164,6 +147,7 @@ class Evaluator:
         self.judge.opened.by_host.clear()
         for one in kept:
             self.judge.opened.put(None, one)
+        self.agenda.note(kept, self.catalogue)
         about_silence = {rule.id for rule in self.catalogue.rules if rule.measure == catalogues.AGENT_SILENT}
         self._called_silent = {one.subject_id for one in kept if one.rule_id in about_silence}
         self._happened(transitions, changes)
@@ -173,19 +157,9 @@ class Evaluator:
     def absorb(self, connection: Connection, accepted: Sequence[Accepted]) -> Callable[[], None]:
         """Store results with all that follows from them; the callable takes over into memory after the commit."""
         now_ms = max((one.received_ms for one in accepted), default=0)
-        catalogue, waiting = self.catalogue, list(self._unbound)
-        fresh = waiting + [
-            Unbound(batch.agent_id, batch.host_id, result, batch.live, batch.received_ms)
-            for batch in accepted
-            for result in batch.results
-        ]
-        known = self._bind(connection, fresh, catalogue)
-        seen = [
-            Seen(known[one.agent_id, one.result.wire_id], one.result, one.live, one.received_ms)
-            for one in fresh
-            if (one.agent_id, one.result.wire_id) in known
-        ]
-        left = [one for one in fresh if (one.agent_id, one.result.wire_id) not in known]
+        catalogue = self.catalogue
+        bound = self._bindings.bind(connection, accepted, catalogue)
+        seen = bound.seen
         transitions, newest = observe.results(connection, seen, catalogue, now_ms=now_ms)
         # Transitions first: an alert tells of a state that is on record.
         changes = events.judge_results(connection, seen, catalogue)
@@ -195,36 +169,21 @@ class Evaluator:
         transitions += observe.hosts(connection, back, now_ms=now_ms) if back else []
 
         def after() -> None:
-            self._bindings.update(known)
-            self._unbound = (left + self._unbound[len(waiting) :])[-UNBOUND_LIMIT:]
+            self._bindings.adopt(bound)
             self._up |= back.keys()
             self._stale = self._stale or not hosts.keys() <= self.catalogue.watched
             for host_id, at_ms in hosts.items():
                 self.heard(host_id, at_ms)
             self._extend(seen, newest)
-            self._rows += [Arrived(batch.host_id, row, batch.live) for batch in accepted for row in batch.rows]
+            self.agenda.follow(changes, self.catalogue)
+            self._rows += [
+                Arrived(batch.host_id, row, batch.live, batch.received_ms) for batch in accepted for row in batch.rows
+            ]
             if self._rows:
                 self._arrived.set()
             self._happened(transitions, changes)
 
         return after
-
-    def _bind(
-        self, connection: Connection, fresh: Collection[Unbound], catalogue: Catalogue
-    ) -> dict[tuple[str, str], int]:
-        wanted = {(one.agent_id, one.result.wire_id) for one in fresh}
-        known = {pair: self._bindings[pair] for pair in wanted if pair in self._bindings}
-        missing = wanted - known.keys()
-        if missing:
-            stored = status.bindings(connection, {agent_id for agent_id, _ in missing})
-            for pair in missing:
-                kind, _, key = pair[1].partition(":")
-                if pair in stored:
-                    known[pair] = stored[pair]
-                elif kind == "central" and key in catalogue.central:
-                    known[pair] = catalogue.central[key]
-                    status.bind(connection, *pair, check_id=known[pair])
-        return known
 
     def _extend(self, seen: Sequence[Seen], newest: Mapping[int, Run]) -> None:
         for one in seen:
@@ -257,29 +216,33 @@ class Evaluator:
         stored = await self.db.write(lambda c: telling.record(c, changes, catalogue, now_ms=now_ms))
         for change, kept in zip(changes, stored, strict=True):
             self.judge.opened.put(change.before, kept)
+        self.agenda.follow(changes, self.catalogue)
         self._happened((), changes)
 
     async def tick(self) -> None:
-        """Find out what silence means by now."""
+        """Find out what silence means by now, and what has held for long enough."""
         async with self._turn:
             if self._stale:
                 await self._reload()
             await self._tick()
+            await self._ripen()
             if self.clock() - self._swept_ms >= SWEEP_MS:
                 self._swept_ms = self.clock()
                 await self._keep(self.judge.vanished(self.catalogue))
 
     async def _tick(self) -> None:
         now_ms = self.clock()
-        in_grace = now_ms - self.started_ms < GRACE_MS
-        # The collector was deaf itself: only those who were heard since can have gone silent.
-        watched = self._heard_since_start if in_grace else self._heard.keys()
+        heard_ms, watched = self.presence.heard_ms, self.presence.watched(now_ms)
         silent = {
-            host_id: self._heard[host_id]
+            host_id: heard_ms[host_id]
             for host_id in watched
-            if host_id in self._up and now_ms - self._heard[host_id] >= self.silent_after_ms
+            if host_id in self._up and now_ms - heard_ms[host_id] >= self.silent_after_ms
         }
-        lapsed = {} if in_grace else {c: e.last_ms for c, e in self._expiries.items() if e.at_ms <= now_ms}
+        lapsed = (
+            {}
+            if self.presence.in_grace(now_ms)
+            else {c: e.last_ms for c, e in self._expiries.items() if e.at_ms <= now_ms}
+        )
         rules = [rule for rule in self.catalogue.rules if rule.measure == catalogues.AGENT_SILENT]
         quiet = self._quiet(rules, watched, now_ms)
         if not (silent or lapsed or quiet):
@@ -297,17 +260,35 @@ class Evaluator:
             return transitions, changes, alive
 
         transitions, changes, alive = await self.db.write(work)
-        self._heard |= alive
+        heard_ms |= alive
         for change in changes:
             about = change.after or change.before
             is_open = change.after is not None and change.after.alert.state is not AlertState.RESOLVED
             if about is not None:
                 (self._called_silent.add if is_open else self._called_silent.discard)(about.subject_id)
-        self._up -= {host_id for host_id in silent if self._heard[host_id] == silent[host_id]}
+        self._up -= {host_id for host_id in silent if heard_ms[host_id] == silent[host_id]}
         for check_id, last_ms in lapsed.items():
             if self._expiries[check_id].last_ms == last_ms:
                 del self._expiries[check_id]
         self._happened(transitions, changes)
+
+    async def _ripen(self) -> None:
+        now_ms, catalogue = self.clock(), self.catalogue
+        due = self.agenda.due(
+            now_ms, is_watched=lambda host: host in self._up and self.presence.has_settled(host, now_ms)
+        )
+        if not due:
+            return
+
+        def work(connection: Connection) -> tuple[Looked, list[Kept | None]]:
+            looked = agenda.judge(connection, due, catalogue, now_ms=now_ms)
+            return looked, telling.record(connection, looked.changes, catalogue, now_ms=now_ms)
+
+        looked, stored = await self.db.write(work)
+        self.agenda.looked_at(looked, catalogue, now_ms=now_ms)
+        for change, kept in zip(looked.changes, stored, strict=True):
+            self.judge.opened.put(change.before, kept)
+        self._happened((), looked.changes)
 
     def _silence(
         self, connection: Connection, silent: Mapping[int, int], now_ms: int
@@ -321,7 +302,7 @@ class Evaluator:
             if seen is not None and now_ms - seen.last_seen_ms < self.silent_after_ms:
                 alive[host_id] = seen.last_seen_ms
                 continue
-            goodbye = self._goodbyes.get(host_id) or (seen.goodbye if seen else "")
+            goodbye = self.presence.goodbye(host_id) or (seen.goodbye if seen else "")
             why = f"the agent left: {goodbye}" if goodbye else "the agent is silent"
             states[host_id] = (State.UNKNOWN, heard_ms, why)
             opened = alerts.load_open(connection, host_ids=[host_id])
@@ -333,7 +314,7 @@ class Evaluator:
         if not rules:
             return {}
         lowest = min(min(rule.level, rule.level if rule.clear_level is None else rule.clear_level) for rule in rules)
-        seconds = {host_id: (now_ms - self._heard[host_id]) / 1000 for host_id in watched}
+        seconds = {host_id: (now_ms - self.presence.heard_ms[host_id]) / 1000 for host_id in watched}
         return {
             host_id: value
             for host_id, value in seconds.items()

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from collector.domain.alert import AlertState, Observation, Rule, step
+from collector.domain.alert import AlertState, Observation, Rule, lost_sight, step
 from collector.domain.sample import State
-from collector.domain.status import reach_ms
+from collector.domain.status import evidence, reach_ms
 from collector.flows.alert import Change, about, worded
 from collector.flows.catalogue import Catalogue
 from collector.flows.observe import Seen
@@ -54,7 +54,7 @@ def _judge_result(rule: Rule, one: Seen, before: Kept | None, catalogue: Catalog
     result, value = one.result, float(one.result.state)
     is_bad = rule.holds(value, firing=False)
     if result.state is State.UNKNOWN and not is_bad:
-        return None  # Not known is not well: the alert stays as it is.
+        return _unseen(one, before)
     check = catalogue.checks.get(one.check_id)
     if check is None or (before is None and not is_bad):
         return None
@@ -62,8 +62,7 @@ def _judge_result(rule: Rule, one: Seen, before: Kept | None, catalogue: Catalog
     context = {**catalogue.host_context(check.host), "kind": check.kind}
     if not rule.selects({**context, **identity}):
         return None
-    gap_ms = reach_ms(result.interval_ms, result.timeout_ms)
-    alert = step(rule, before.alert if before else None, Observation(result.wall_ms, value, gap_ms, one.live))
+    alert = step(rule, before.alert if before else None, _observed(one, value))
     words = {**context, "reason": result.reason}
     if before is None:
         if alert is None:
@@ -81,6 +80,27 @@ def _judge_result(rule: Rule, one: Seen, before: Kept | None, catalogue: Catalog
         # What had failed is still what the message is about; that it works now is its value.
         told = {**before.annotations, "value": told["value"]}
     return Change(before, replace(before, alert=alert, annotations=told))
+
+
+def _observed(one: Seen, value: float) -> Observation:
+    result = one.result
+    return Observation(
+        result.wall_ms,
+        value,
+        reach_ms(result.interval_ms, result.timeout_ms),
+        one.live,
+        since_ms=evidence(result).since_ms,
+        heard_ms=one.received_ms,
+        step_ms=result.interval_ms,
+    )
+
+
+def _unseen(one: Seen, before: Kept | None) -> Change | None:
+    """Not known is not well: the alert stays, but time proves nothing from here on."""
+    alert = lost_sight(before.alert, one.result.wall_ms) if before else None
+    if before is None or alert is None or alert is before.alert:
+        return None
+    return Change(before, replace(before, alert=alert))
 
 
 def judge_silence(

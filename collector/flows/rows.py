@@ -36,6 +36,7 @@ class Arrived(NamedTuple):
     host_id: int
     row: Row
     live: bool
+    received_ms: int  # by the collector's clock
 
 
 @dataclass(slots=True)
@@ -204,8 +205,15 @@ class RowJudge:
             return None
         key = (rule.id, fingerprint({"alertname": rule.key, **identity}))
         before = standing[key] if key in standing else self.opened.by_key.get(key)
-        gap_ms = round(GAP_FACTOR * plan.layout.interval_ms)
-        seen = Observation(one.row.wall_ms, value, gap_ms, one.live)
+        step_ms = plan.layout.interval_ms
+        seen = Observation(
+            one.row.wall_ms,
+            value,
+            round(GAP_FACTOR * step_ms),
+            one.live,
+            heard_ms=one.received_ms,
+            step_ms=step_ms,
+        )
         alert = step(rule, before.alert if before else None, seen)
         if alert is None and before is None:
             return None

@@ -179,6 +179,9 @@ def _columns(alert: Alert) -> dict[str, Any]:
         "last_ms": alert.last_ms,
         "hole_since_ms": alert.hole_since_ms,
         "hole_until_ms": alert.hole_until_ms,
+        "heard_ms": alert.heard_ms,
+        "step_ms": alert.step_ms,
+        "reach_ms": alert.reach_ms,
     }
 
 
@@ -192,6 +195,9 @@ def _kept(row: Row[Any]) -> Kept:
         row.resolved_ms,
         row.hole_since_ms,
         row.hole_until_ms,
+        row.heard_ms,
+        row.step_ms,
+        row.reach_ms,
     )
     return Kept(
         row.rule_id,

@@ -124,6 +124,7 @@ gap = Table(
     Column("from_ms", BigInteger, nullable=False),
     Column("to_ms", BigInteger, nullable=False),
     Column("recorded_ms", BigInteger, nullable=False),
+    Column("detail", String(200), nullable=False, default=""),  # what was wrong, where the collector knows more
 )
 
 quarantine = Table(
@@ -214,6 +215,7 @@ status_span = Table(
     Column("state", String(16), nullable=False),  # up, degraded, down, unknown
     Column("reason", String(500), nullable=False),
     Column("known_ms", BigInteger, nullable=False),  # when we came to know
+    Column("holes", Text, nullable=False, default="[]"),  # JSON: beats without a result that it bridges
     # By the end, so that the newest spans are found without reading the older ones.
     Index("ix_status_span_find", "check_id", "until_ms"),
 )
@@ -278,6 +280,9 @@ alert = Table(
     Column("last_ms", BigInteger, nullable=False),  # newest observation that was judged
     Column("hole_since_ms", BigInteger),  # while pending: observations that are missing so far, so not counted
     Column("hole_until_ms", BigInteger),
+    Column("heard_ms", BigInteger),  # of the newest observation: when it came, when the next is due, how long it counts
+    Column("step_ms", BigInteger, nullable=False, default=0),
+    Column("reach_ms", BigInteger, nullable=False, default=0),
     Column("acknowledged_ms", BigInteger),
     Column("acknowledged_by", String(128)),
     Index("ix_alert_state", "state", "fired_ms"),

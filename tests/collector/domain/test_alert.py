@@ -6,7 +6,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.domain.alert import Alert, AlertState, Observation, Rule, at_least, fill, fingerprint, step
+from collector.domain.alert import (
+    PATIENCE_MS,
+    Alert,
+    AlertState,
+    Observation,
+    Rule,
+    at_least,
+    due_ms,
+    fill,
+    fingerprint,
+    lost_sight,
+    ripen,
+    step,
+)
 from collector.domain.measure import MEASURES
 from collector.domain.registers.rule import LABELS, OPTIONS
 
@@ -116,6 +129,70 @@ def test_every_firing_is_followed_by_its_end_before_the_next(values: list[float]
         event for event, _ in watch(AT_ONCE, [(beat, 3.0 if v > 0.9 else 1.0) for beat, v in enumerate(values)])[1]
     ]
     assert events == ["firing", "resolved"] * (len(events) // 2) + ["firing"] * (len(events) % 2)
+
+
+SLOW = Rule(4, "slow", "check_state", 3, comparison=">=", for_seconds=60)
+AHEAD = 7_000_000  # by how much the collector's clock is ahead of the host's
+
+
+def slow(at_ms: int, *, step_ms: int = 300_000, live: bool = True) -> Observation:
+    """A check that is down, seen every five minutes."""
+    return Observation(at_ms, 3.0, 2 * step_ms + 5_000, live, heard_ms=at_ms + AHEAD, step_ms=step_ms)
+
+
+def began(seen: Observation, rule: Rule = SLOW) -> Alert:
+    alert = step(rule, None, seen)
+    assert alert is not None
+    return alert
+
+
+def test_a_duration_that_ends_between_two_observations_ends_by_time() -> None:
+    alert = began(slow(0))
+    assert due_ms(SLOW, alert) == AHEAD + 60_000
+    assert ripen(SLOW, alert, AHEAD + 59_999) is alert
+    fired = ripen(SLOW, alert, AHEAD + 60_000)
+    assert (fired.state, fired.fired_ms, fired.last_ms) == (AlertState.FIRING, 60_000, 0)
+
+
+def test_an_observation_that_is_due_by_the_end_is_waited_for_a_moment() -> None:
+    alert = began(slow(0, step_ms=30_000))
+    alert = step(SLOW, alert, slow(30_000, step_ms=30_000)) or alert
+    assert ripen(SLOW, alert, AHEAD + 60_000 + PATIENCE_MS - 1) is alert
+    assert ripen(SLOW, alert, AHEAD + 60_000 + PATIENCE_MS).fired_ms == 60_000
+    good = Observation(60_000, 1.0, 65_000, heard_ms=AHEAD + 60_500, step_ms=30_000)
+    assert step(SLOW, alert, good) is None
+
+
+def test_time_fires_nothing_beyond_what_was_seen_counts() -> None:
+    alert = began(slow(0, step_ms=20_000))
+    assert due_ms(SLOW, alert) is None
+    assert ripen(SLOW, alert, AHEAD + 1_000_000) is alert
+
+
+def test_what_should_have_fired_while_nobody_was_there_is_left_to_what_is_observed_next() -> None:
+    alert = began(slow(0))
+    over_ms = AHEAD + 605_000 + PATIENCE_MS
+    assert ripen(SLOW, alert, over_ms).state is AlertState.FIRING
+    assert ripen(SLOW, alert, over_ms + 1) is alert
+
+
+def test_late_news_lets_time_prove_nothing() -> None:
+    alert = began(slow(0))
+    late = step(SLOW, alert, slow(50_000, live=False)) or alert
+    assert (late.last_ms, due_ms(SLOW, late)) == (50_000, None)
+
+
+def test_what_could_not_be_looked_at_neither_counts_nor_fires_by_time() -> None:
+    alert = lost_sight(began(slow(0, step_ms=10_000)), 10_000)
+    assert due_ms(SLOW, alert) is None
+    alert = step(SLOW, alert, slow(30_000, step_ms=10_000)) or alert
+    assert alert.pending_ms == 20_000  # ten seconds seen before, none of the twenty in which it was unknown
+    assert lost_sight(alert, 30_000) is alert
+
+
+def test_a_condition_holds_since_the_first_attempt_that_showed_it() -> None:
+    alert = began(Observation(0, 3.0, 605_000, since_ms=12_000))
+    assert alert.pending_ms == 12_000
 
 
 def test_a_rule_selects_by_anchored_expressions() -> None:

@@ -10,7 +10,8 @@ from sqlalchemy import Connection, update
 
 from collector.domain.interval import Span
 from collector.domain.sample import Accepted, Row, State
-from collector.flows.evaluate import GRACE_MS, SILENT_AFTER_MS
+from collector.flows.evaluate import SILENT_AFTER_MS
+from collector.flows.presence import GRACE_MS
 from collector.store import agents, sla, status
 from collector.store.database import Database
 from collector.store.schema import agent

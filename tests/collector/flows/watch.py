@@ -79,9 +79,11 @@ class Watch:
         await self.registrar.create("test", "rule", data)
         await self.evaluator.reload()
 
-    def result(self, name: str, state: State, *, at_ms: int | None = None, reason: str = "") -> Result:
+    def result(
+        self, name: str, state: State, *, at_ms: int | None = None, reason: str = "", step_ms: int = STEP
+    ) -> Result:
         at_ms = self.now_ms if at_ms is None else at_ms
-        return Result(f"local:{name}", at_ms, state, 0.01, reason, at_ms, 1, STEP, TIMEOUT)
+        return Result(f"local:{name}", at_ms, state, 0.01, reason, at_ms, 1, step_ms, TIMEOUT)
 
     def arrive(self, results: Sequence[Result] = (), rows: Sequence[Row] = (), *, live: bool = True) -> None:
         """One batch, committed as ingest commits it."""

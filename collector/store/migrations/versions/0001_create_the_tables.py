@@ -70,6 +70,9 @@ def upgrade() -> None:
         sa.Column("last_ms", sa.BigInteger(), nullable=False),
         sa.Column("hole_since_ms", sa.BigInteger(), nullable=True),
         sa.Column("hole_until_ms", sa.BigInteger(), nullable=True),
+        sa.Column("heard_ms", sa.BigInteger(), nullable=True),
+        sa.Column("step_ms", sa.BigInteger(), nullable=False),
+        sa.Column("reach_ms", sa.BigInteger(), nullable=False),
         sa.Column("acknowledged_ms", sa.BigInteger(), nullable=True),
         sa.Column("acknowledged_by", sa.String(length=128), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_alert")),
@@ -413,6 +416,7 @@ def upgrade() -> None:
         sa.Column("state", sa.String(length=16), nullable=False),
         sa.Column("reason", sa.String(length=500), nullable=False),
         sa.Column("known_ms", sa.BigInteger(), nullable=False),
+        sa.Column("holes", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_status_span")),
     )
     with op.batch_alter_table("status_span", schema=None) as batch_op:
@@ -501,6 +505,7 @@ def upgrade() -> None:
         sa.Column("from_ms", sa.BigInteger(), nullable=False),
         sa.Column("to_ms", sa.BigInteger(), nullable=False),
         sa.Column("recorded_ms", sa.BigInteger(), nullable=False),
+        sa.Column("detail", sa.String(length=200), nullable=False),
         sa.ForeignKeyConstraint(["agent_id"], ["agent.id"], name=op.f("fk_gap_agent_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_gap")),
     )
