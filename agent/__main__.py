@@ -159,7 +159,7 @@ def _run(config: Config, arguments: argparse.Namespace) -> int:
     from agent import identity, sampler
     from agent.identity import Identity
     from agent.membership import Membership
-    from agent.pipeline import Pipeline, Receive
+    from agent.pipeline import Break, Pipeline, Receive
     from agent.service_manager import ServiceManager
     from agent.spool import Spool
     from agent.spool_file import SpoolError
@@ -180,9 +180,10 @@ def _run(config: Config, arguments: argparse.Namespace) -> int:
     except (identity.IdentityError, SpoolError) as error:
         return _fail(error)
 
-    def connect(config: Config, found: Identity, receive: Receive) -> Uplink:
+    def connect(config: Config, found: Identity, receive: Receive, fail: Break) -> Uplink:
         about = About(VERSION, config.host_name, boot_id, config.accepts_checks)
-        return Uplink(found, spool, about=about, now=sampler.now, rng=random.SystemRandom(), receive=receive)
+        chance = random.SystemRandom()
+        return Uplink(found, spool, about=about, now=sampler.now, rng=chance, receive=receive, on_broken=fail)
 
     pipeline = Pipeline(
         config,

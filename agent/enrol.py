@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from agent import call, identity
-from agent.connection import ALPN, Connection, ConnectionLost, mutual
+from agent.connection import Connection, ConnectionLost, mutual, stranger
 from agent.identity import Identity, IdentityError
 
 if TYPE_CHECKING:
@@ -125,10 +125,14 @@ def renew_now(current: Identity, state: Path) -> Identity:
     """A new key and certificate for the same agent; the collector takes both until the old one ends."""
     from protos.telemetry.v1 import telemetry_pb2 as wire
 
+    try:
+        trust = mutual(current.authority_pem, current.key_pem, current.certificate_pem)
+    except (OSError, ValueError) as error:
+        raise EnrolError(f"This host's identity cannot be used: {error}", retry=True) from error
     key, request = _make_request()
     answer = _ask(
         current.address,
-        mutual(current.authority_pem, current.key_pem, current.certificate_pem),
+        trust,
         "Renewal/Renew",
         wire.RenewRequest(certificate_request=request),
         wire.EnrolResponse,
@@ -160,7 +164,7 @@ def _fetch_authority(address: str, pin: bytes) -> bytes:
     """
     from protos.telemetry.v1 import telemetry_pb2 as wire
 
-    answer = _ask(address, _stranger(), "Enrolment/Authority", wire.AuthorityRequest(), wire.AuthorityResponse)
+    answer = _ask(address, stranger(), "Enrolment/Authority", wire.AuthorityRequest(), wire.AuthorityResponse)
     try:
         authority = ssl.PEM_cert_to_DER_cert(answer.authority.decode())
     except ValueError:
@@ -171,16 +175,6 @@ def _fetch_authority(address: str, pin: bytes) -> bytes:
             hint="Is something between this host and the collector? Otherwise take a new token from the right one.",
         )
     return ssl.DER_cert_to_PEM_cert(authority).encode()
-
-
-def _stranger() -> ssl.SSLContext:
-    """For the one question whose answer is compared with the pin. See `_fetch_authority`."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols([ALPN])
-    return context
 
 
 def _ask(address: str, context: ssl.SSLContext, method: str, request: Any, response: Any) -> Any:

@@ -45,6 +45,7 @@ JOIN_SECONDS = 5.0
 NANOSECONDS = 1_000_000_000
 
 Receive = Callable[[Sequence[Central]], None]
+Break = Callable[[str], None]
 Order = Callable[[], None]
 
 
@@ -84,7 +85,7 @@ class Pipeline:
         *,
         load: Callable[[], Config],
         trust: Trust,
-        connect: Callable[[Config, Identity, Receive], Link],
+        connect: Callable[[Config, Identity, Receive, Break], Link],
         manager: ServiceManager,
         now: Callable[[], Moment] = sampler.now,
     ) -> None:
@@ -101,6 +102,8 @@ class Pipeline:
         self._identity: Identity | None = None
         self._central: Sequence[Central] = remembered.load(config.state_directory)
         self._refusals: list[str] = []
+        self._offers = threading.Lock()
+        self._offered: Sequence[Central] | None = None  # by the collector, and not adopted yet
         self._sampler: Sampler | None = None
         self._thread: threading.Thread | None = None
         self._beat_ns = now().boottime_ns
@@ -132,7 +135,14 @@ class Pipeline:
 
     def receive(self, definitions: Sequence[Central]) -> None:
         """Run these checks for the collector from now on, as far as the agent's own file allows."""
-        self._orders.put(partial(self._adopt, definitions))
+        with self._offers:
+            before, self._offered = self._offered, tuple(definitions)
+        if before is None:  # else the order is there already, however often a collector changes its mind
+            self._orders.put(self._adopt)
+
+    def fail(self, why: str) -> None:
+        """End with an exit code that says so, for whoever runs the agent to start it anew."""
+        self._orders.put(partial(self._break, why))
 
     # ── the sampler ─────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -157,7 +167,7 @@ class Pipeline:
         try:
             self._spool.append(self._encoder.encode(beat), beat.moment, layouts=self._encoder.layouts)
         except SpoolBroken as error:
-            self._orders.put(partial(self._break, str(error)))
+            self.fail(str(error))
             raise
         self._beat_ns = beat.moment.boottime_ns
         link = self._link
@@ -176,7 +186,7 @@ class Pipeline:
         self._stopped = True
 
     def _break(self, why: str) -> None:
-        logger.critical("spool_broken reason=%r; ending, so that the service manager starts the agent anew", why)
+        logger.critical("broken reason=%r; ending, so that the service manager starts the agent anew", why)
         self._broken = why
         self._stopped = True
 
@@ -201,9 +211,11 @@ class Pipeline:
             logger.info("reloaded checks=%d", len(fresh.checks))
         self._manager.ready(self._status())
 
-    def _adopt(self, definitions: Sequence[Central]) -> None:
-        if tuple(definitions) != self._central:
-            self._central = tuple(definitions)
+    def _adopt(self) -> None:
+        with self._offers:
+            offered, self._offered = self._offered, None
+        if offered is not None and offered != self._central:
+            self._central = offered
             remembered.save(self._config.state_directory, self._central)
         if self._sampler is not None:
             self._sampler.replace_checks([*schedule.own_checks(self._config), *self._central_checks()])
@@ -235,7 +247,7 @@ class Pipeline:
             self._manager.alive(self._status())
 
     def _open_link(self, identity: Identity) -> None:
-        self._link = self._connect(self._config, identity, self.receive)
+        self._link = self._connect(self._config, identity, self.receive, self.fail)
         self._link.start()
 
     def _close_link(self, timeout_seconds: float) -> None:

@@ -150,6 +150,12 @@ class Core:
         effects = _HANDLERS[type(event)](self, event, now_ms)
         return effects + self._pump(now_ms)
 
+    def start_over(self, now_ms: int) -> None:
+        """Forget what was going on, whatever it was, and try again after the usual pause."""
+        if self._phase is _Phase.WAITING:
+            self._enter(_Phase.CONNECTING, now_ms)  # What it waited for may be what went wrong.
+        self._leave(now_ms)
+
     def wake_ms(self, now_ms: int) -> int:
         """When to say `Tick` at the latest."""
         match self._phase:

@@ -12,6 +12,7 @@ import os
 import random
 import select
 import threading
+import traceback
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -27,7 +28,7 @@ from agent.probes.definition import Central
 from agent.protocol import PROTOCOL_VERSION, Core
 from agent.sample import Kind, Moment, Sample, Series
 from agent.spool import Spool
-from agent.spool_file import SpoolError
+from agent.spool_file import SpoolBroken
 from protos.telemetry.v1 import telemetry_pb2 as pb
 
 LOG = logging.getLogger(__name__)
@@ -44,6 +45,9 @@ _CONNECTED = Series("sigap_agent_connected", (), Kind.GAUGE, "", "Whether the co
 _SKEW = Series("sigap_agent_clock_skew_seconds", (), Kind.GAUGE, "seconds", "This host's clock minus the collector's.")
 _ROUND_TRIP = Series("sigap_agent_round_trip_seconds", (), Kind.GAUGE, "seconds", "Best round trip to the collector.")
 _CONNECTS = Series("sigap_agent_connects_total", (), Kind.COUNTER, "", "Streams opened to the collector.")
+_FAILURES = Series(
+    "sigap_agent_delivery_failures_total", (), Kind.COUNTER, "", "Errors after which delivery began anew."
+)
 _SENT = Series("sigap_agent_sent_batches_total", (), Kind.COUNTER, "", "Batches sent, repetitions included.")
 
 
@@ -69,10 +73,11 @@ class Uplink:
         now: Callable[[], Moment],
         rng: random.Random,
         receive: Callable[[Sequence[Central]], None] = lambda _: None,
+        on_broken: Callable[[str], None] = lambda _: None,
         address: str = "",
     ) -> None:
         self._identity, self._spool, self._about, self._now = identity, spool, about, now
-        self._receive = receive
+        self._receive, self._on_broken = receive, on_broken
         self._address = address or identity.address
         self._core = Core(rng.random)
         self._offset = Offset()
@@ -82,8 +87,9 @@ class Uplink:
         self._bell_lock = threading.Lock()  # once the bell is gone its number may be another file's
         self._stream: Connection | None = None
         self._ended = threading.Event()
-        self._trouble = ""
-        self._connects = self._sent = 0
+        self._trouble = self._failure = ""  # what was said last
+        self._connects = self._sent = self._failures = 0
+        self._stopping = False
         self._thread = threading.Thread(target=self._run, name="uplink", daemon=True)
 
     def start(self) -> None:
@@ -116,6 +122,7 @@ class Uplink:
         found = [
             Sample(_CONNECTED, float(self._core.is_open)),
             Sample(_CONNECTS, float(self._connects)),
+            Sample(_FAILURES, float(self._failures)),
             Sample(_SENT, float(self._sent)),
         ]
         if (best := self._offset.best()) is not None:
@@ -136,18 +143,39 @@ class Uplink:
     # ── the thread ──────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _run(self) -> None:
-        stopping = False
+        why = "delivery ended"
         try:
-            while not stopping:
-                event = self._next()
-                stopping = isinstance(event, say.Stop)
-                self._perform(event)
-        except SpoolError as error:
-            LOG.critical("uplink stopped error=%s", error)
+            while not self._stopping:
+                try:
+                    self._deliver()
+                except SpoolBroken as error:
+                    why = str(error)
+                    return
+                except Exception as error:
+                    self._start_over(error)
         finally:
+            if not self._stopping:
+                self._on_broken(why)
             self._close_stream()
             self._put_bell_away()
             self._ended.set()
+
+    def _deliver(self) -> None:
+        while not self._stopping:
+            event = self._next()
+            self._stopping = isinstance(event, say.Stop)
+            self._perform(event)
+
+    def _start_over(self, error: Exception) -> None:
+        """Nobody foresaw this. Measuring goes on and what is not acknowledged is in the spool: deliver from there."""
+        self._failures += 1
+        self._close_stream()
+        self._core.start_over(self._now_ms())
+        at = traceback.extract_tb(error.__traceback__)[-1]
+        words = call.harmless(f"{type(error).__name__}: {error}")
+        if words != self._failure:
+            self._failure = words
+            LOG.critical("uplink failed reason=%r in=%s line=%s; batches are kept", words, at.name, at.lineno)
 
     def _next(self) -> Any:
         """What happened next, or a tick when it is time for one."""
@@ -167,7 +195,7 @@ class Uplink:
         stream, waiting = self._stream, select.poll()
         waiting.register(self._bell, select.POLLIN)
         if stream is not None:
-            waiting.register(stream.fileno(), select.POLLIN | (select.POLLOUT if stream.has_unsent else 0))
+            waiting.register(stream.fileno(), stream.awaits)
         ready = waiting.poll(wait_ms)
         for descriptor, _ in ready:
             if descriptor == self._bell:
@@ -220,16 +248,6 @@ class Uplink:
 
     def _say_hello(self, effect: say.SayHello) -> None:
         about, moment = self._about, self._now()
-        lanes = [
-            pb.Lane(
-                epoch=lane.epoch,
-                first_seq=lane.base_seq + 1,
-                last_seq=lane.last_seq,
-                oldest_wall_ms=lane.oldest_wall_ms,
-                live=lane.live,
-            )
-            for lane in effect.lanes
-        ]
         hello = pb.Hello(
             protocol_min=PROTOCOL_VERSION,
             protocol_max=PROTOCOL_VERSION,
@@ -238,7 +256,7 @@ class Uplink:
             host_name=about.host_name,
             boot_id=about.boot_id,
             clean_shutdown=self._spool.clean_start,
-            lanes=lanes,
+            lanes=map(wire.lane, effect.lanes),
             clock=pb.Clock(wall_ms=moment.wall_ms, boottime_ns=moment.boottime_ns, ntp_state=about.ntp_state),
             accepts_checks=about.accepts_checks,
             spool_bytes=self._spool.used_bytes(),
@@ -285,6 +303,7 @@ class Uplink:
 
     def _acknowledge(self, effect: say.Acknowledge) -> None:
         self._spool.acknowledge(effect.epoch, effect.seq)
+        self._failure = ""
 
     def _now_ms(self) -> int:
         return self._now().boottime_ns // NANOSECONDS_PER_MS
@@ -340,9 +359,10 @@ class Uplink:
 
     def _heard_refused(self, frame: pb.CollectorFrame) -> Any:
         refused = frame.refused
-        LOG.error("collector refuses code=%s reason=%r; batches are kept", refused.code, refused.message)
-        self._trouble = f"refused: {refused.code}"
-        return say.Refused(refused.code, refused.retry_after_ms)
+        code, words = call.harmless(refused.code), call.harmless(refused.message)
+        LOG.error("collector refuses code=%s reason=%r; batches are kept", code, words)
+        self._trouble = f"refused: {code}"
+        return say.Refused(code, wire.pause_ms(refused.retry_after_ms))
 
     def _heard_fenced(self, _frame: pb.CollectorFrame) -> Any:
         LOG.error("uplink fenced: another agent uses this identity; enrol a cloned host anew")
@@ -352,7 +372,9 @@ class Uplink:
 _HEARD: dict[str, Callable[[Uplink, pb.CollectorFrame], Any]] = {
     "welcome": Uplink._heard_welcome,
     "ack": lambda _, frame: say.Acked(frame.ack.epoch, frame.ack.acked_seq),
-    "nack": lambda _, frame: say.Nacked(frame.nack.epoch, frame.nack.expected_seq, frame.nack.retry_after_ms),
+    "nack": lambda _, frame: say.Nacked(
+        frame.nack.epoch, frame.nack.expected_seq, wire.pause_ms(frame.nack.retry_after_ms)
+    ),
     "resync": lambda _, frame: say.Resynced(frame.resync.epoch, frame.resync.acked_seq),
     "pong": Uplink._heard_pong,
     "checks": Uplink._heard_checks,

@@ -22,6 +22,10 @@ COMPRESS_FROM_BYTES = 4096
 """Below this, compressing saves a quarter of a kilobyte and costs more than the rest of the beat's encoding."""
 IDENTITY, ZLIB = 0, 1
 REASON_LENGTH = 500
+WINDOW_BATCHES_MAX, WINDOW_BYTES_MAX = 256, 8 * 1024 * 1024
+"""On their way at most, whatever the collector allows: they are in memory meanwhile."""
+RATE_LEAST, RATE_MAX = 0.1, 10_000.0  # backfilled batches in a second
+PAUSE_MS_MAX = 60 * 60_000
 
 
 class Run(Protocol):
@@ -185,16 +189,34 @@ def gap_frame(hole: batches.Hole) -> bytes:
     ).SerializeToString()
 
 
+def lane(one: batches.Lane) -> pb.Lane:
+    """A lane as it is introduced."""
+    return pb.Lane(
+        epoch=one.epoch,
+        first_seq=one.base_seq + 1,
+        last_seq=one.last_seq,
+        oldest_wall_ms=one.oldest_wall_ms,
+        live=one.live,
+    )
+
+
 def welcomed(welcome: pb.Welcome) -> dialogue.Welcomed:
-    """The collector's first words; what it leaves out keeps its default."""
+    """The collector's first words; what it leaves out keeps its default, what makes no sense becomes what does."""
     limits, usual = welcome.limits, dialogue.Limits()
+    rate = limits.backfill_batches_per_second or usual.backfill_per_second
     return dialogue.Welcomed(
         welcome.session,
         [batches.Cursor(cursor.epoch, cursor.acked_seq, cursor.digest) for cursor in welcome.cursors],
         dialogue.Limits(
-            limits.window_batches or usual.window_batches,
-            limits.window_bytes or usual.window_bytes,
-            limits.backfill_window_batches or usual.backfill_batches,
-            limits.backfill_batches_per_second or usual.backfill_per_second,
+            min(limits.window_batches or usual.window_batches, WINDOW_BATCHES_MAX),
+            min(limits.window_bytes or usual.window_bytes, WINDOW_BYTES_MAX),
+            min(limits.backfill_window_batches or usual.backfill_batches, WINDOW_BATCHES_MAX),
+            # A rate that is not a number compares as neither, and becomes the least.
+            min(rate, RATE_MAX) if rate >= RATE_LEAST else RATE_LEAST,
         ),
     )
+
+
+def pause_ms(wanted: int) -> int:
+    """How long the collector wants us to wait, as far as that makes sense: nobody comes by to end a longer one."""
+    return min(wanted, PAUSE_MS_MAX)

@@ -1,9 +1,10 @@
-"""One gRPC call in bytes: against the server's side of the HTTP/2 library, which knows nothing of ours."""
+"""One gRPC call in bytes: against the server's side of the HTTP/2 library, and against what no library would send."""
 
 from __future__ import annotations
 
 import struct
 
+import hpack
 import pytest
 from h2 import events
 from h2.config import H2Configuration
@@ -46,7 +47,7 @@ class Server:
 
     def _note(self, event: events.Event) -> None:
         if isinstance(event, events.RequestReceived):
-            self.headers = dict(event.headers)
+            self.headers = dict(event.headers)  # type: ignore[arg-type]  # decoded, as it was asked to
         elif isinstance(event, events.DataReceived):
             self.body += event.data
             if self.opens_window:
@@ -171,7 +172,6 @@ def frame(kind: int, content: bytes, *, flags: int = 0, stream: int = 1) -> byte
 @pytest.mark.parametrize(
     "nonsense",
     [
-        b"HTTP/1.1 400 Bad Request\r\n\r\n",
         frame(0, b"x", stream=0),
         frame(0, b"x", stream=3),
         frame(0, b"", flags=0x8),
@@ -179,16 +179,19 @@ def frame(kind: int, content: bytes, *, flags: int = 0, stream: int = 1) -> byte
         frame(1, b"\xff" * 9, flags=0x4),
         frame(1, b"") + frame(6, bytes(8)),
         frame(9, b""),
-        frame(1, b"") + frame(9, bytes(16_000)) * 5,
+        frame(1, b"") + frame(9, b"") * 64,
+        frame(1, hpack.Encoder().encode([("x", "y" * 4_000)]) + b"\xbe" * 20, flags=0x4),
+        frame(1, b"\x88", flags=0x4, stream=2),
         frame(3, b""),
         frame(4, b"\0\4\xff\xff\xff\xff", stream=0),
         frame(4, b"\0\5\0\0\0\1", stream=0),
         frame(4, b"\0", stream=0),
-        frame(5, b"\0\0\0\2"),
+        frame(4, b"".join(struct.pack(">HL", name, 1) for name in range(100, 200)), stream=0),
+        frame(5, b"\0\0\0\2\x82", flags=0x4),
         frame(7, b"", stream=0),
         frame(8, b"", stream=0),
     ],
-    ids=repr,
+    ids=lambda nonsense: repr(nonsense[:20]),
 )
 def test_what_breaks_the_rules_ends_the_call(server: Server, nonsense: bytes) -> None:
     assert server.call.hear(nonsense) == []
@@ -196,12 +199,41 @@ def test_what_breaks_the_rules_ends_the_call(server: Server, nonsense: bytes) ->
     assert server.call.status.name == "INTERNAL"
 
 
-@given(st.binary(max_size=200), st.integers(0, 10), st.integers(0, 255), st.integers(0, 3))
-def test_no_frame_makes_a_call_fall_over(content: bytes, kind: int, flags: int, stream: int) -> None:
+@pytest.mark.parametrize("begun", [b"HTTP/1.1 400 Bad Request\r\n\r\n", frame(1, b"") + frame(9, bytes(16_000)) * 5])
+def test_what_never_ends_is_not_waited_for(server: Server, begun: bytes) -> None:
+    held = len(begun)
+    server.call.hear(begun)
+    while server.call.status is None:
+        server.call.hear(bytes(16_000) if begun[:1] == b"H" else frame(9, bytes(16_000)))
+        held += 16_000
+        assert held < 160_000
+    assert server.call.status.name == "INTERNAL"
+    assert "without end" in server.call.status.words
+
+
+FRAMES = st.builds(
+    frame,
+    st.integers(0, 11),
+    st.binary(max_size=40) | st.sampled_from([b"\x88", framed(b"one"), hpack.Encoder().encode([("grpc-status", "0")])]),
+    flags=st.integers(0, 255) | st.sampled_from([0, 1, 4, 5]),
+    stream=st.integers(0, 3) | st.just(1),
+)
+
+
+@given(st.lists(FRAMES | st.binary(max_size=40), max_size=12), st.sets(st.integers(0, 11)), st.booleans())
+def test_no_bytes_make_a_call_fall_over(pieces: list[bytes], says_at: set[int], answered: bool) -> None:
     call = Call(METHOD, authority="a:1", message_bytes_max=LIMIT)
-    call.hear(frame(kind, content, flags=flags, stream=stream))
-    call.hear(content)
     assert call.outgoing()
+    if answered:
+        call.hear(frame(4, b"", stream=0) + frame(1, b"\x88", flags=0x4))
+    for number, piece in enumerate(pieces):
+        if number in says_at:
+            call.say(bytes(70_000), last=number == max(says_at))
+        call.hear(piece)
+        call.outgoing()
+    call.cancel()
+    assert call.status is not None
+    assert call.status.words.isprintable()
 
 
 def test_padding_priorities_and_what_is_unknown_are_passed_over(server: Server) -> None:
@@ -223,8 +255,24 @@ def test_headers_may_come_in_pieces_and_after_an_interim_answer(server: Server) 
 def test_a_server_that_takes_no_new_calls_finishes_this_one(server: Server) -> None:
     server.greet()
     server.exchange()
-    server.heard += server.call.hear(frame(7, struct.pack(">LL", 2**31 - 1, 0), stream=0) + frame(0, framed(b"one")))
-    assert (server.heard, server.call.status) == ([b"one"], None)
+    leaving = frame(7, struct.pack(">LL", 2**31 - 1, 0), stream=0)
+    server.heard += server.call.hear(frame(6, b"before..", stream=0) + leaving + frame(6, b"and then", stream=0))
+    server.heard += server.call.hear(frame(7, struct.pack(">LL", 1, 0), stream=0) + frame(0, framed(b"one")))
+    server.call.say(b"two")
+    server.exchange()
+    assert (server.pongs, server.heard, server.body) == ([b"before..", b"and then"], [b"one"], framed(b"two"))
+    server.end(calls.OK)
+    server.exchange()
+    assert server.call.status == calls.Status(calls.OK, "")
+
+
+@pytest.mark.parametrize(("last", "code"), [(0, 0), (2**31 - 1, 2)])
+def test_a_server_that_leaves_this_call_behind_ends_it(server: Server, last: int, code: int) -> None:
+    server.greet()
+    server.exchange()
+    server.heard += server.call.hear(frame(7, struct.pack(">LL", last, code), stream=0) + frame(0, framed(b"late")))
+    assert server.heard == []
+    assert server.call.status == calls.Status(calls.UNAVAILABLE, f"the connection was closed, code {code}")
 
 
 def test_a_window_made_smaller_is_kept_to(server: Server) -> None:

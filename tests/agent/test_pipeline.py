@@ -21,7 +21,7 @@ from agent.batch import Batch
 from agent.config import Config, ConfigError
 from agent.identity import Identity
 from agent.membership import Membership
-from agent.pipeline import Pipeline, Receive
+from agent.pipeline import Break, Pipeline, Receive
 from agent.probes.definition import Central
 from agent.sample import Sample
 from agent.service_manager import ServiceManager
@@ -35,8 +35,8 @@ IDENTITY = Identity("4f5d", b"certificate", b"key", b"authority", "collector.exa
 class Line:
     """A link that remembers what was asked of it."""
 
-    def __init__(self, identity: Identity, receive: Receive) -> None:
-        self.identity, self.receive = identity, receive
+    def __init__(self, identity: Identity, receive: Receive, fail: Break) -> None:
+        self.identity, self.receive, self.fail = identity, receive, fail
         self.started = self.stopped = False
         self.wakes = 0
 
@@ -98,8 +98,8 @@ class Work:
             manager=ServiceManager({"WATCHDOG_USEC": "100000", "WATCHDOG_PID": str(os.getpid())}),
         )
 
-    def _connect(self, _: Config, identity: Identity, receive: Receive) -> Line:
-        self.lines.append(Line(identity, receive))
+    def _connect(self, _: Config, identity: Identity, receive: Receive, fail: Break) -> Line:
+        self.lines.append(Line(identity, receive, fail))
         return self.lines[-1]
 
     def payloads(self) -> list[pb.Payload]:
@@ -115,7 +115,7 @@ class Work:
 
 
 @contextmanager
-def at_work(folder: Path, text: str, found: Identity | None = IDENTITY) -> Iterator[Work]:
+def at_work(folder: Path, text: str, found: Identity | None = IDENTITY, *, code: int = 0) -> Iterator[Work]:
     work = Work(folder, text, found)
     codes: list[int] = []
     thread = threading.Thread(target=lambda: codes.append(work.pipeline.run()), daemon=True)
@@ -123,8 +123,18 @@ def at_work(folder: Path, text: str, found: Identity | None = IDENTITY) -> Itera
     yield work
     work.pipeline.stop()
     thread.join(DEADLINE_SECONDS)
-    assert codes == [0]
+    assert codes == [code]
     assert all(line.stopped for line in work.lines)
+
+
+def test_link_that_cannot_go_on_ends_the_agent_with_an_exit_code(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with at_work(tmp_path, "", code=1) as work:
+        until(lambda: bool(work.lines), "the link is open")
+        work.lines[0].fail("the disk is gone")
+        until(lambda: work.lines[0].stopped, "the agent ends")
+    assert "broken reason='the disk is gone'" in caplog.text
 
 
 OWN = "checks: [{name: gone, kind: tcp, address: '127.0.0.1:1', retries: 0}]\n"
@@ -181,6 +191,15 @@ def test_allowing_central_checks_introduces_the_agent_anew(tmp_path: Path) -> No
         (tmp_path / "agent.yaml").write_text("central_checks: allow")
         work.pipeline.reload()
         until(lambda: len(work.lines) == 2, "the link is opened anew")
+
+
+def test_of_many_definitions_the_last_counts_and_the_others_are_not_kept(tmp_path: Path) -> None:
+    with at_work(tmp_path, "central_checks: allow\n") as work:
+        until(lambda: bool(work.lines), "the link is open")
+        for number in range(1_000):
+            work.lines[0].receive([central(f"db-{number}", "tcp", address="127.0.0.1:1")])
+        assert work.pipeline._orders.qsize() <= 2
+        until(lambda: [each.id for each in remembered.load(tmp_path / "state")] == ["db-999"], "the last is kept")
 
 
 def test_central_checks_do_not_run_elsewhere(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

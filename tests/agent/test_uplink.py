@@ -9,6 +9,7 @@ import time
 from array import array
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -36,7 +37,7 @@ def now() -> Moment:
 class Agent:
     """An agent without probes: a spool, an encoder and an uplink."""
 
-    def __init__(self, folder: Path, identity: Identity, *, accepts_checks: bool = False) -> None:
+    def __init__(self, folder: Path, identity: Identity, *, accepts_checks: bool = False, **options: Any) -> None:
         self.spool = Spool.open(
             folder / "spool.db", moment=now(), boot_id="boot", new_epoch=lambda: secrets.token_bytes(16)
         )
@@ -48,7 +49,7 @@ class Agent:
             about=About("1", "host", "boot", accepts_checks),
             now=now,
             rng=random.Random(1),
-            receive=self.checks.extend,
+            **{"receive": self.checks.extend} | options,
         )
 
     def beat(self, value: float, *, down: bool = False) -> None:
