@@ -228,7 +228,9 @@ def find(environment: Mapping[str, str]) -> Path | None:
 def state_directory(environment: Mapping[str, str]) -> Path:
     """Where identity and spool are kept unless configured: given by systemd, else by who runs the agent."""
     user = ("XDG_STATE_HOME", ".local/state", "sigap-agent")
-    return _folder(environment, "STATE_DIRECTORY", "/var/lib/sigap-agent", user)
+    folder = _folder(environment, "STATE_DIRECTORY", "/var/lib/sigap-agent", user)
+    # With DynamicUser= what systemd gives is a link of its own to the real folder (systemd.exec(5)).
+    return folder.resolve() if environment.get("STATE_DIRECTORY") else folder
 
 
 def _folder(environment: Mapping[str, str], given: str, system: str, user: tuple[str, str, str]) -> Path:

@@ -23,6 +23,8 @@ SEE = "`sigap check --settings` lists every setting."
 
 
 def _default_data() -> str:
+    if given := os.environ.get("STATE_DIRECTORY"):  # By systemd; with DynamicUser= a link of its own.
+        return str(Path(given.partition(":")[0]).resolve())
     if os.geteuid() == 0:
         return "/var/lib/sigap"
     return str(Path(os.environ.get("XDG_STATE_HOME", Path.home() / ".local" / "state")) / "sigap")

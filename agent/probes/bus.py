@@ -26,6 +26,11 @@ _REPLY_BYTES = 8 * 1024 * 1024
 _HEADER_BYTES = 16
 _SCALARS = {"y": "B", "n": "h", "q": "H", "i": "i", "u": "I", "x": "q", "t": "Q", "d": "d", "b": "I", "h": "I"}
 _DEPTH = 16
+# What dbus-daemon does with a user that it cannot look up, such as DynamicUser= makes (systemd/systemd#22737).
+_TURNED_AWAY = Reason(
+    "The D-Bus daemon turned this user away. It knows no users that systemd makes up (DynamicUser=): "
+    "create the user sigap-agent and restart the agent"
+)
 
 
 class CallFailed(Exception):
@@ -34,6 +39,10 @@ class CallFailed(Exception):
     def __init__(self, name: str, text: str) -> None:
         super().__init__(text or name)
         self.name = name
+
+
+class _Closed(CannotProbe):
+    """The bus hung up on us."""
 
 
 class Bus:
@@ -51,11 +60,16 @@ class Bus:
             self._link.settimeout(deadline.left())
             self._link.connect(str(path))
             self._authenticate()
-            self.call("org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus.Hello")
         except OSError as error:
             self._link.close()
             words = str(error.strerror or error)
             raise CannotProbe(Reason("No D-Bus at {path}: {error}", path=str(path), error=words)) from None
+        try:
+            self._link.sendall(b"BEGIN\r\n")
+            self.call("org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus.Hello")
+        except (ConnectionError, _Closed):
+            self._link.close()
+            raise CannotProbe(_TURNED_AWAY) from None
         except (CallFailed, CannotProbe):
             self._link.close()
             raise
@@ -71,11 +85,25 @@ class Bus:
 
         Raises:
             CallFailed: The service answered with an error.
-            CannotProbe: The bus closed the connection or sent nonsense.
+            CannotProbe: The bus closed the connection, sent nonsense or did not answer in time.
         """
+        try:
+            return self._call(_message(self._serial + 1, destination, path, method, arguments))
+        except TimeoutError:
+            raise CannotProbe(
+                Reason(
+                    "{name} did not answer on D-Bus within {seconds} s",
+                    name=destination,
+                    seconds=self._deadline.seconds,
+                )
+            ) from None
+        except ConnectionError:
+            raise _Closed(Reason("The D-Bus daemon closed the connection")) from None
+
+    def _call(self, message: bytes) -> list[Any]:
         self._serial += 1
         self._link.settimeout(self._deadline.left())
-        self._link.sendall(_message(self._serial, destination, path, method, arguments))
+        self._link.sendall(message)
         while True:
             kind, fields, body = self._receive()
             if fields.get(_REPLY_TO) != self._serial or kind not in (_RETURN, _ERROR):
@@ -96,7 +124,6 @@ class Bus:
                 raise OSError("the bus closed the connection while we said who we are")
         if not answer.startswith(b"OK "):
             raise PermissionError("the bus does not accept this user")
-        self._link.sendall(b"BEGIN\r\n")
 
     def _receive(self) -> tuple[int, dict[int, Any], bytes]:
         head = self._exactly(_HEADER_BYTES)
@@ -116,7 +143,7 @@ class Bus:
         while len(data) < size:
             piece = endpoint.receive(self._link, size - len(data), self._deadline)
             if not piece:
-                raise CannotProbe(Reason("The D-Bus daemon closed the connection"))
+                raise _Closed(Reason("The D-Bus daemon closed the connection"))
             data += piece
         return bytes(data)
 

@@ -30,7 +30,7 @@ Opens no connection to what it finds; proposing is not checking. How sockets and
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +45,13 @@ from agent.sample import Document, Moment, Observation
 
 PROPOSALS_LIMIT = 100
 UNITS_TIMEOUT_SECONDS = 5.0
+OWN_UNIT = "sigap-agent.service"
+"""Watched by nobody here: an agent that does not run tells of nothing."""
+
 REPEAT_MS = 6 * 3600 * 1000
 """An unchanged document is sent again after this long, for a collector that was restored from a backup."""
+
+PRIVILEGED_PORTS = 1023
 
 Units = Callable[[], Sequence[service_manager.Unit]]
 
@@ -99,8 +104,7 @@ class Discovery:
             units, visible = (), False
         enabled = service_manager.enabled_services(self._root / "etc/systemd/system")
         failed = sorted(unit.name for unit in units if unit.active_state == "failed")
-        wanted = [unit for unit in units if unit.name.endswith(".service") and unit.load_state == "loaded"]
-        proposals += [_unit(unit) for unit in wanted if unit.name in enabled or unit.name in failed]
+        proposals += [_unit(unit) for unit in units if _is_worth_watching(unit, enabled)]
         watched = {_target(check) for check in self._checks}
         news = [proposal for proposal in proposals if _target(proposal) not in watched]
         return {"proposals": news[:PROPOSALS_LIMIT], "failed_units": failed, "units_visible": visible}
@@ -109,6 +113,10 @@ class Discovery:
 def propose(listener: Listener, *, host_name: str) -> dict[str, Any]:
     """The check that fits what listens."""
     service, kind = listening.SERVICES.get(listener.port, (listener.process or "port", "tcp"))
+    if kind == "http" and listener.port > PRIVILEGED_PORTS and listener.process:
+        service = listener.process  # Anything may listen there, and we see what does.
+    if kind == "tls" and "." not in host_name:
+        kind = "tcp"  # No certificate is for a short name: the check would be down from its first look.
     address = str(listener.reach)
     options: dict[str, Any] = {"address": address}
     if kind == "http":
@@ -124,6 +132,16 @@ def propose(listener: Listener, *, host_name: str) -> dict[str, Any]:
         "process": listener.process,
         "central": kind in CENTRAL_KINDS,
     }
+
+
+def _is_worth_watching(unit: service_manager.Unit, enabled: Collection[str]) -> bool:
+    """A service that starts with the host and runs, or that failed.
+
+    Others that start with the host do their work and end: a check of theirs would be down, or up for ever.
+    """
+    if not unit.name.endswith(".service") or unit.load_state != "loaded" or unit.name == OWN_UNIT:
+        return False
+    return unit.active_state == "failed" or (unit.name in enabled and unit.sub_state == "running")
 
 
 def _unit(unit: service_manager.Unit) -> dict[str, Any]:

@@ -22,12 +22,16 @@ SERVICES = {
     1433: ("mssql", "tcp"), 1521: ("oracle", "tcp"), 1883: ("mqtt", "tcp"), 2049: ("nfs", "tcp"),
     3000: ("grafana", "http"), 3306: ("mysql", "tcp"), 3389: ("rdp", "tcp"), 5432: ("postgresql", "tcp"),
     5672: ("amqp", "tcp"), 6379: ("redis", "tcp"), 8000: ("http", "http"), 8080: ("http", "http"),
-    8086: ("influxdb", "http"), 8420: ("sigap", "http"), 8443: ("https", "tls"), 9090: ("prometheus", "http"),
+    8086: ("influxdb", "http"), 8443: ("https", "tls"), 9090: ("prometheus", "http"),
     9092: ("kafka", "tcp"), 9093: ("alertmanager", "http"), 9100: ("node-exporter", "http"),
     9200: ("elasticsearch", "http"), 11211: ("memcached", "tcp"), 15672: ("rabbitmq", "http"),
     27017: ("mongodb", "tcp"),
 }  # fmt: skip
 """What usually listens on a port, and the kind of check that says most about it."""
+
+OWN_PORTS = (8420, 8421, 8422)
+OWN_PROCESSES = ("sigap", "sigap-agent")
+"""Not for checks: a collector that is down tells nobody of it, and its agents' ports speak to agents alone."""
 
 LISTEN = "0A"
 STATE = 3
@@ -35,6 +39,8 @@ STATE = 3
 PAGE_BYTES = 4096
 EPHEMERAL_PORT = 32_768
 """Ports from here on are handed out by the kernel: whoever listens there listens elsewhere tomorrow."""
+
+LOOPBACK_IPV6 = "0" * 31 + "1"
 
 _WORD_BYTES = 4
 
@@ -48,15 +54,19 @@ class Listener(NamedTuple):
 
 
 def read(proc: Path) -> list[Listener]:
-    """Every stable port that is listened on, once, in order."""
+    """Every stable port that is listened on by others than us, once, in order."""
     owners: dict[str, str] | None = None
     found: dict[int, Listener] = {}
     for address, port, inode in _sockets(proc):
         if port >= EPHEMERAL_PORT or port in found:
             continue
         owners = _owners(proc) if owners is None else owners
-        found[port] = Listener(port, Endpoint(_reach(address), port), owners.get(inode, ""))
-    return [found[port] for port in sorted(found)]
+        found[port] = Listener(port, Endpoint(_reach(address, proc), port), owners.get(inode, ""))
+    return [found[port] for port in sorted(found) if not _is_ours(found[port])]
+
+
+def _is_ours(listener: Listener) -> bool:
+    return listener.process in OWN_PROCESSES or (not listener.process and listener.port in OWN_PORTS)
 
 
 def _sockets(proc: Path) -> Iterator[tuple[str, int, str]]:
@@ -98,8 +108,18 @@ def decode(address: str) -> str:
     return str(mapped or parsed)
 
 
-def _reach(address: str) -> str:
-    return {"0.0.0.0": "127.0.0.1", "::": "127.0.0.1"}.get(address, address)
+def _reach(address: str, proc: Path) -> str:
+    if address == "::":
+        # May be IPv6 alone, which the table does not tell. Where IPv6 is switched off, it is IPv4 in truth.
+        return "::1" if _has_ipv6_loopback(proc) else "127.0.0.1"
+    return "127.0.0.1" if address == "0.0.0.0" else address
+
+
+def _has_ipv6_loopback(proc: Path) -> bool:
+    try:
+        return any(line.startswith(LOOPBACK_IPV6) for line in (proc / "net/if_inet6").read_text().splitlines())
+    except OSError:
+        return False
 
 
 def _owners(proc: Path) -> dict[str, str]:

@@ -99,7 +99,7 @@ def _open(address: Address) -> socket.socket:
     raise CannotProbe(
         Reason(
             "Ping is not permitted: allow the agent's group in net.ipv4.ping_group_range, or give its unit "
-            "AmbientCapabilities=CAP_NET_RAW"
+            "CapabilityBoundingSet= and AmbientCapabilities=CAP_NET_RAW"
         )
     )
 

@@ -5,6 +5,7 @@ How systemd is asked is in `units`. On a host that systemd does not run, the che
 
 from __future__ import annotations
 
+import re
 from typing import ClassVar
 
 from agent.probes import units
@@ -15,7 +16,9 @@ from agent.probes.endpoint import Deadline
 from agent.reason import Reason
 from agent.sample import State
 
-STATES = ("activating", "active", "deactivating", "failed", "inactive")
+STATES = ("activating", "active", "deactivating", "failed", "inactive", "reloading")
+_WORKS = ("active", "reloading", "refreshing")  # as `systemctl is-active` has it
+_NAME = re.compile(r"[A-Za-z0-9:_.@\\-]{1,255}")
 _SUFFIXES = (".service", ".socket", ".timer", ".mount", ".target", ".path", ".slice", ".scope", ".swap", ".device",
              ".automount")  # fmt: skip
 
@@ -34,8 +37,10 @@ class SystemdCheck(Settings, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     MEASURES: ClassVar[tuple[Measure, ...]] = MEASURES
 
     def __post_init__(self) -> None:
-        if not self.unit or "/" in self.unit or not self.unit.isprintable():
-            raise ValueError(f"unit {self.unit!r} is no unit name")
+        # systemd answers nothing at all for a name that it takes for none.
+        instance_missing = self.target.rpartition(".")[0].endswith("@")
+        if not _NAME.fullmatch(self.target) or self.target.startswith((".", "@")) or instance_missing:
+            raise ValueError(f"unit {self.unit!r} is no unit name, such as nginx, backup.timer or getty@tty1")
         super().__post_init__()
 
     @property
@@ -50,16 +55,23 @@ class SystemdCheck(Settings, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 def judge(unit: str, load_state: str, active_state: str, sub_state: str) -> Finding:
-    """What a unit's states mean: active is up, a start or a reload in progress is degraded, the rest is down."""
+    """What a unit's states mean: active is up, a start in progress is degraded, the rest is down."""
     values = {measure.key: float(measure.labels == (("state", active_state),)) for measure in MEASURES}
-    if load_state == "not-found":
-        return Finding(State.DOWN, Reason("{unit} does not exist", unit=unit), values=values)
-    if load_state == "masked":
-        return Finding(State.DOWN, Reason("{unit} is masked", unit=unit), values=values)
     reason = Reason("{unit} is {state} ({detail})", unit=unit, state=active_state, detail=sub_state)
-    if active_state == "active":
+    # Before anything else: what was masked or removed while it runs goes on running.
+    if active_state in _WORKS:
         return Finding(State.UP, reason, values=values)
+    if load_state != "loaded":
+        return Finding(State.DOWN, _not_loaded(unit, load_state) or reason, values=values)
     # A unit that keeps crashing is "activating" between its restarts.
-    on_its_way = active_state in ("activating", "reloading", "refreshing") and sub_state != "auto-restart"
-    state = State.DEGRADED if on_its_way else State.DOWN
-    return Finding(state, reason, values=values)
+    on_its_way = active_state == "activating" and sub_state != "auto-restart"
+    return Finding(State.DEGRADED if on_its_way else State.DOWN, reason, values=values)
+
+
+def _not_loaded(unit: str, load_state: str) -> Reason | None:
+    return {
+        "not-found": Reason("{unit} does not exist", unit=unit),
+        "masked": Reason("{unit} is masked", unit=unit),
+        "bad-setting": Reason("{unit} has a unit file that systemd refuses", unit=unit),
+        "error": Reason("{unit} has a unit file that systemd cannot read", unit=unit),
+    }.get(load_state)

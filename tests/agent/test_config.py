@@ -79,6 +79,13 @@ def test_no_file_and_no_environment_is_a_configuration(tmp_path: Path) -> None:
     assert found.file.central_checks == "deny"
 
 
+def test_link_that_systemd_makes_for_a_dynamic_user_is_followed(tmp_path: Path) -> None:
+    (tmp_path / "private").mkdir()
+    (tmp_path / "sigap-agent").symlink_to("private")
+    found = config.load(None, {"STATE_DIRECTORY": f"{tmp_path}/sigap-agent"})
+    assert found.state_directory == tmp_path / "private"
+
+
 def test_empty_file_is_a_configuration(tmp_path: Path) -> None:
     assert loaded(tmp_path, "").checks == ()
     assert loaded(tmp_path, "", "agent.toml").checks == ()
@@ -104,7 +111,7 @@ def test_folders_are_the_systems_for_root_and_the_users_otherwise() -> None:
         ("colector: {}", "colector: unknown key; accepted: central_checks, checks, collector"),
         ("collector: {adress: x}", "collector.adress: unknown key; accepted: address"),
         ("host: {probes: {cpu: {interval: 5}}}", "host.probes.cpu.interval: unknown key; accepted: enabled"),
-        ("host: {probes: {cpuu: {}}}", "host: unknown host probe cpuu; accepted: conntrack, cpu"),
+        ("host: {probes: {cpuu: {}}}", "host: unknown host probe cpuu; accepted: arp, conntrack, cpu"),
         (
             "host: {probes: {cpu: {interval_seconds: 0}}}",
             "host.probes[...].interval_seconds: expected a number of seconds",

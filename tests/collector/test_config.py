@@ -44,3 +44,13 @@ def test_a_secret_that_is_refused_is_not_repeated() -> None:
         config.load(None, {"SIGAP_STORE__URL": "['hush-hush']"})
     assert "store.url" in caught.value.message
     assert "hush" not in caught.value.message
+
+
+def test_under_systemd_data_are_where_the_link_of_the_unit_leads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "private").mkdir()
+    (tmp_path / "sigap").symlink_to("private")
+    monkeypatch.setenv("STATE_DIRECTORY", f"{tmp_path}/sigap")
+    assert config.load(None, {}).data == tmp_path / "private"
+    assert config.load(None, {"SIGAP_STORE__DATA": "/srv/sigap"}).data == Path("/srv/sigap")

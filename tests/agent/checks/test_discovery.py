@@ -35,6 +35,8 @@ UNITS = (
     Unit("ssh.service", "OpenSSH", "loaded", "active", "running"),
     Unit("backup.service", "Nightly backup", "loaded", "failed", "failed"),
     Unit("unrelated.service", "Started by hand", "loaded", "active", "running"),
+    Unit("tidy.service", "Runs once while the host starts", "loaded", "active", "exited"),
+    Unit("sigap-agent.service", "The agent itself", "loaded", "active", "running"),
 )
 
 
@@ -51,7 +53,8 @@ def root(tmp_path: Path) -> Path:
     (process / "fd/5").symlink_to("/dev/null")
     wants = tmp_path / "etc/systemd/system/multi-user.target.wants"
     wants.mkdir(parents=True)
-    (wants / "ssh.service").symlink_to("/lib/systemd/system/ssh.service")
+    for enabled in ("ssh", "tidy", "sigap-agent"):
+        (wants / f"{enabled}.service").symlink_to(f"/lib/systemd/system/{enabled}.service")
     (tmp_path / "etc/os-release").write_text('NAME="X"\nPRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\n')
     return tmp_path
 
@@ -61,7 +64,7 @@ def bodies(probe: Discovery, wall_ms: int) -> dict[str, Any]:
 
 
 def discovery(root: Path, units: Sequence[Unit] = UNITS, **options: Any) -> Discovery:
-    return Discovery(host={"name": "web-3"}, checks=[], root=root, units=lambda: units, **options)
+    return Discovery(host={"name": "web-3.example"}, checks=[], root=root, units=lambda: units, **options)
 
 
 def test_listening_sockets_are_found_with_their_owner(root: Path) -> None:
@@ -110,11 +113,34 @@ def test_proposals_fit_what_listens_and_what_should_run(root: Path) -> None:
         "central": True,
     }
     assert proposals["http-80"]["options"] == {"url": "http://127.0.0.1:80/", "status": ["200-499"]}
-    assert proposals["https-443"]["options"] == {"address": "127.0.0.1:443", "server_name": "web-3"}
+    assert proposals["https-443"]["options"] == {"address": "127.0.0.1:443", "server_name": "web-3.example"}
     assert proposals["ssh"]["options"] == {"unit": "ssh.service"}
     assert proposals["backup"]["why"] == "backup.service is failed: Nightly backup"
-    assert "unrelated" not in proposals
+    assert {"unrelated", "tidy", "sigap-agent"}.isdisjoint(proposals)
     assert (body["failed_units"], body["units_visible"]) == (["backup.service"], True)
+
+
+def test_short_name_is_on_no_certificate(root: Path) -> None:
+    probe = Discovery(host={"name": "web-3"}, checks=[], root=root, units=lambda: UNITS)
+    (proposal,) = [each for each in bodies(probe, 1)["proposals"]["proposals"] if each["name"] == "https-443"]
+    assert (proposal["kind"], proposal["options"]) == ("tcp", {"address": "127.0.0.1:443"})
+
+
+def test_our_own_ports_are_not_proposed(root: Path) -> None:
+    rows = ((f"0100007F:{port:04X}", inode) for port, inode in [(8420, 0), (18420, 601), (8421, 602), (8422, 603)])
+    lines = [f"   0: {local} 00000000:0000 0A 0:0 0:0 0 0 0 {inode} 1 0\n" for local, inode in rows]
+    (root / "proc/net/tcp").write_text(HEAD + "".join(lines))
+    (root / "proc/net/tcp6").unlink()
+    for pid, name, inode in (("81", "sigap", 601), ("82", "nginx", 602)):
+        (root / "proc" / pid / "fd").mkdir(parents=True)
+        (root / "proc" / pid / "comm").write_text(f"{name}\n")
+        (root / "proc" / pid / "fd/3").symlink_to(f"socket:[{inode}]")
+    assert listening.read(root / "proc") == [Listener(8421, Endpoint("127.0.0.1", 8421), "nginx")]
+
+
+def test_wildcard_of_ipv6_is_reached_over_ipv6_where_there_is_one(root: Path) -> None:
+    (root / "proc/net/if_inet6").write_text("00000000000000000000000000000001 01 80 10 80       lo\n")
+    assert Listener(443, Endpoint("::1", 443), "") in listening.read(root / "proc")
 
 
 def test_what_is_checked_already_is_not_proposed(root: Path) -> None:

@@ -160,6 +160,43 @@ def test_no_bus_and_no_systemd_are_unknown(tmp_path: Path) -> None:
         units.require_systemd(tmp_path / "none")
 
 
+def test_bus_that_hangs_up_after_the_greeting_says_why(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as server:
+        server.bind(str(tmp_path / "rude"))
+        server.listen()
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(200)
+                connection.sendall(b"OK 1234deadbeef\r\n")
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        with pytest.raises(CannotProbe, match="turned this user away"):
+            Bus(tmp_path / "rude", Deadline(5))
+        thread.join(5)
+
+
+def test_systemd_that_does_not_answer_is_unknown_and_not_a_unit_that_is_down(tmp_path: Path) -> None:
+    def silent(call: bytes, serial: int) -> bytes:
+        return b"" if b"LoadUnit" in call else systemd_answer(call, serial)
+
+    with bus_of(tmp_path / "bus", silent), pytest.raises(CannotProbe, match="did not answer on D-Bus within"):
+        units.unit_state(tmp_path / "bus", "ssh.service", Deadline(0.2))
+
+
+@pytest.mark.parametrize("unit", ["", ".service", "@x", "getty@", "x y", "a/b", "über", "a" * 300])
+def test_what_systemd_takes_for_no_name_is_refused_at_once(unit: str) -> None:
+    with pytest.raises(ValueError, match="is no unit name"):
+        systemd.SystemdCheck(name="x", unit=unit)
+
+
+@pytest.mark.parametrize("unit", ["nginx", "getty@tty1", "-.mount", r"dev-disk-by\x2dlabel-data.swap", "a:b_c.timer"])
+def test_names_that_systemd_knows_are_accepted(unit: str) -> None:
+    assert systemd.SystemdCheck(name="x", unit=unit).target.startswith(unit)
+
+
 @pytest.mark.parametrize(
     ("states", "expected", "words"),
     [
@@ -167,6 +204,11 @@ def test_no_bus_and_no_systemd_are_unknown(tmp_path: Path) -> None:
         (("loaded", "active", "exited"), State.UP, "x.service is active (exited)"),
         (("loaded", "activating", "start"), State.DEGRADED, "x.service is activating (start)"),
         (("loaded", "activating", "auto-restart"), State.DOWN, "x.service is activating (auto-restart)"),
+        (("loaded", "reloading", "reload"), State.UP, "x.service is reloading (reload)"),
+        (("masked", "active", "running"), State.UP, "x.service is active (running)"),
+        (("not-found", "active", "running"), State.UP, "x.service is active (running)"),
+        (("bad-setting", "inactive", "dead"), State.DOWN, "x.service has a unit file that systemd refuses"),
+        (("merged", "inactive", "dead"), State.DOWN, "x.service is inactive (dead)"),
         (("loaded", "failed", "failed"), State.DOWN, "x.service is failed (failed)"),
         (("loaded", "inactive", "dead"), State.DOWN, "x.service is inactive (dead)"),
         (("not-found", "inactive", "dead"), State.DOWN, "x.service does not exist"),
