@@ -33,7 +33,7 @@ async def stand(sqlite: Database, tmp_path: Path) -> AsyncIterator[Receiver]:
 
 
 @asynccontextmanager
-async def impostor(authority: Authority, script: Script) -> AsyncIterator[str]:
+async def impostor(authority: Authority, script: Script, **options: int) -> AsyncIterator[str]:
     """The address of one that has the collector's key and answers every frame as the script says."""
 
     async def deliver(frames: Any, _context: Any) -> AsyncIterator[bytes]:
@@ -41,7 +41,7 @@ async def impostor(authority: Authority, script: Script) -> AsyncIterator[str]:
             for answer in script(pb.AgentFrame.FromString(raw)):
                 yield answer.SerializeToString()
 
-    server = grpc.aio.server()
+    server = grpc.aio.server(options=[(f"grpc.{name}", value) for name, value in options.items()])
     service, method = DELIVER[1:].split("/")
     handlers = {method: grpc.stream_stream_rpc_method_handler(deliver)}
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, handlers),))
@@ -64,6 +64,24 @@ def lenient(hello: pb.Welcome, *answers: pb.CollectorFrame) -> Script:
         return list(answers) if frame.HasField("ping") else []
 
     return script
+
+
+AGE_MS = 200
+
+
+async def test_a_collector_that_wants_no_more_calls_on_a_connection_still_gets_this_one_whole(
+    stand: Receiver, tmp_path: Path
+) -> None:
+    script = lenient(pb.Welcome(session=1))
+    async with impostor(stand.authority, script, max_connection_age_ms=AGE_MS) as address:
+        agent = Agent(tmp_path, replace(stand.enrol(), address=address))
+        agent.uplink.start()
+        begun = now()
+        while now().boottime_ns - begun.boottime_ns < 5 * AGE_MS * 1_000_000:
+            await asyncio.to_thread(agent.beat, 1.0)
+            await until(lambda: agent.spool.waiting() == 0)
+        assert agent.uplink._connects == 1
+        await asyncio.to_thread(agent.close)
 
 
 def failures(agent: Agent) -> float:
