@@ -4,7 +4,8 @@
 set -eu
 missing=""
 for pair in chromium:chromium prometheus:prometheus promtool:prometheus \
-    prometheus-node-exporter:prometheus-node-exporter victoria-metrics:victoria-metrics; do
+    prometheus-node-exporter:prometheus-node-exporter victoria-metrics:victoria-metrics \
+    prometheus-blackbox-exporter:prometheus-blackbox-exporter systemctl:systemd dbus-daemon:dbus; do
   command -v "${pair%%:*}" >/dev/null 2>&1 || missing="$missing ${pair##*:}"
 done
 [ -n "$missing" ] || exit 0

@@ -40,7 +40,11 @@ class Measure(NamedTuple):
 
 SUCCESS = Measure("probe_success", "1 when the check is up or degraded, 0 when it is down, absent when unknown")
 DURATION = Measure("probe_duration_seconds", "Seconds that the last attempt took", "seconds")
-EXPIRY = Measure("probe_ssl_earliest_cert_expiry", "Unix time at which the server's certificate expires", "seconds")
+EXPIRY = Measure(
+    "probe_ssl_earliest_cert_expiry",
+    "Unix time at which the first certificate of the server's chain expires",
+    "seconds",
+)
 LOOKUP = Measure("probe_dns_lookup_time_seconds", "Seconds that resolving the target's name took", "seconds")
 PROTOCOL = Measure("probe_ip_protocol", "IP version that the target was reached by, 4 or 6")
 

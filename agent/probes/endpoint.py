@@ -307,10 +307,12 @@ def encrypt(connection: socket.socket, server_name: str, deadline: Deadline, *, 
 
 
 def expires_unix(secured: ssl.SSLSocket) -> float:
-    """When the server's own certificate expires; verified, so it is there."""
+    """When the first certificate of the verified chain expires: then the server's own is worth nothing either."""
     import ssl
 
-    return float(ssl.cert_time_to_seconds(str(secured.getpeercert()["notAfter"])))  # type: ignore[index]
+    # Python has it in public only since 3.13, and there only as bytes that need another library to be read.
+    chain = secured._sslobj.get_verified_chain()  # type: ignore[attr-defined]
+    return float(min(ssl.cert_time_to_seconds(each.get_info()["notAfter"]) for each in chain))
 
 
 def receive(connection: socket.socket, size: int, deadline: Deadline) -> bytes:

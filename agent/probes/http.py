@@ -245,7 +245,7 @@ class _Exchange:
 
     def run(self, seen: Seen) -> str | None:
         """Exchange; the Location of a redirect that is to be followed, else None."""
-        from http.client import HTTPException
+        from http.client import HTTPException, IncompleteRead
 
         where = self._target.endpoint
         connection = self._connect(seen)
@@ -258,6 +258,10 @@ class _Exchange:
                     address=str(where),
                     seconds=self._deadline.seconds,
                 )
+            ) from None
+        except IncompleteRead:
+            raise Failed(
+                Reason("{address} closed the connection in the middle of its response", address=str(where))
             ) from None
         except HTTPException as error:
             words = f"{type(error).__name__} {error}"
@@ -313,12 +317,16 @@ class _Exchange:
 
 
 def _read(response: HTTPResponse) -> bytes:
+    from http.client import IncompleteRead
+
     body = bytearray()
     while len(body) < BODY_BYTES:
         piece = response.read1(BODY_BYTES - len(body))
         if not piece:
             break
         body += piece
+    if response.length and len(body) < BODY_BYTES:  # http.client tells it only of a body that is read at once
+        raise IncompleteRead(bytes(body), response.length)
     return bytes(body)
 
 

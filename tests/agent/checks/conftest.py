@@ -102,32 +102,58 @@ class Authority:
         """Its certificate, as a check's ca_file."""
         return str(self.folder / "ca.pem")
 
-    def context(self, *names: str, days: float = 90) -> ssl.SSLContext:
-        """A server's side of TLS, with a certificate for the names that lasts so long."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        now = datetime.datetime.now(datetime.UTC)
-        until = now + datetime.timedelta(days=days)
-        certificate = (
-            x509.CertificateBuilder()
-            .subject_name(x509.Name([]))
-            .issuer_name(self.certificate.subject)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - datetime.timedelta(days=400))
-            .not_valid_after(until)
-            .add_extension(x509.SubjectAlternativeName([_alternative(name) for name in names]), critical=True)
-            .sign(self.key, hashes.SHA256())
-        )
+    def context(self, *names: str, days: float = 90, through_days: float | None = None) -> ssl.SSLContext:
+        """A server's side of TLS, with a certificate for the names that lasts so long.
+
+        With `through_days` an authority in between that lasts so long has signed it.
+        """
+        key, between = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+        issuer, signer, above = self.certificate.subject, self.key, b""
+        if through_days is not None:
+            issuer = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "authority in between")])
+            its = _certificate(issuer, self.certificate.subject, between, days=through_days)
+            its = its.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+            above = its.sign(self.key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+            signer = between
+        alternatives = x509.SubjectAlternativeName([_alternative(name) for name in names])
+        wanted = _certificate(x509.Name([]), issuer, key, days=days).add_extension(alternatives, critical=True)
+        certificate = wanted.sign(signer, hashes.SHA256())
         chain = self.folder / f"{certificate.serial_number}.pem"
-        chain.write_bytes(
-            key.private_bytes(
-                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-            )
-            + certificate.public_bytes(serialization.Encoding.PEM)
-        )
+        chain.write_bytes(_pem(key) + certificate.public_bytes(serialization.Encoding.PEM) + above)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(chain)
         return context
+
+    def stranger(self) -> Path:
+        """Key and certificate that this authority has nothing to do with."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "stranger")])
+        alternatives = x509.SubjectAlternativeName([_alternative("127.0.0.1")])
+        wanted = _certificate(name, name, key, days=90).add_extension(alternatives, critical=True)
+        file = self.folder / "stranger.pem"
+        file.write_bytes(_pem(key) + wanted.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
+        return file
+
+
+def _certificate(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, *, days: float
+) -> x509.CertificateBuilder:
+    now = datetime.datetime.now(datetime.UTC)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=400))
+        .not_valid_after(now + datetime.timedelta(days=days))
+    )
+
+
+def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
 
 
 def _alternative(name: str) -> x509.GeneralName:
@@ -151,7 +177,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - datetime.timedelta(days=500))
         .not_valid_after(now + datetime.timedelta(days=500))
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=1), critical=True)
         .sign(key, hashes.SHA256())
     )
     (folder / "ca.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
@@ -165,6 +191,8 @@ class Site(BaseHTTPRequestHandler):
         path, _, query = self.path.partition("?")
         if path.startswith("/status/"):
             self.answer(int(path.rpartition("/")[2]), b"told to")
+        elif path == "/again":
+            self.answer(302, b"", location="/again")
         elif path == "/to":
             self.answer(302, b"", location=query)
         elif path == "/echo":
@@ -191,10 +219,16 @@ class Site(BaseHTTPRequestHandler):
         return
 
 
+class _Server(ThreadingHTTPServer):
+    def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
+        self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+        super().__init__(address, handler)
+
+
 @contextmanager
-def website(context: ssl.SSLContext | None = None) -> Iterator[int]:
+def website(context: ssl.SSLContext | None = None, *, address: str = "127.0.0.1") -> Iterator[int]:
     """The small web site on a free port, encrypted when there is a context."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Site)
+    server = _Server((address, 0), Site)
     if context is not None:
         server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     server.handle_error = lambda request, client_address: None  # type: ignore[method-assign]

@@ -14,6 +14,7 @@ from agent.probes.discovery import REPEAT_MS, Discovery
 from agent.probes.endpoint import Endpoint
 from agent.probes.listening import Listener
 from agent.probes.units import Unit
+from agent.reason import Reason
 from agent.sample import Moment
 
 HEAD = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
@@ -156,7 +157,7 @@ def test_what_is_checked_already_is_not_proposed(root: Path) -> None:
 
 def test_host_without_systemd_still_proposes_its_ports(root: Path) -> None:
     def no_systemd() -> Sequence[Unit]:
-        raise CannotProbe("no D-Bus here")
+        raise CannotProbe(Reason("no D-Bus here"))
 
     probe = Discovery(host={"name": "web-3"}, checks=[], root=root, units=no_systemd)
     body = bodies(probe, 1)["proposals"]

@@ -149,6 +149,18 @@ def test_drip_feeding_server_cannot_outlast_the_timeout(start: bytes) -> None:
     assert found.state is State.DOWN
 
 
+def test_response_that_ends_too_early_is_down() -> None:
+    def handle(connection: socket.socket) -> None:
+        connection.recv(4096)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")
+        connection.shutdown(socket.SHUT_RDWR)
+
+    with listener(handle) as port:
+        found = outcome("http", url=f"http://127.0.0.1:{port}/")
+    assert found.state is State.DOWN
+    assert found.reason == f"127.0.0.1:{port} closed the connection in the middle of its response"
+
+
 def test_server_that_speaks_no_http_is_down_with_a_clean_reason() -> None:
     with listener(lambda connection: connection.sendall(b"220 \x1b[31mmail\x00 ready\r\n\r\n")) as port:
         found = outcome("http", url=f"http://127.0.0.1:{port}")

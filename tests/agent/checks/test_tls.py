@@ -49,6 +49,12 @@ def test_days_left_decide(authority: Authority, days: float, options: dict[str, 
         assert outcome("tls", address=f"127.0.0.1:{port}", ca_file=authority.file, **options).state is state
 
 
+def test_authority_in_between_that_expires_first_decides(authority: Authority) -> None:
+    with handshaker(authority.context("127.0.0.1", days=60, through_days=5)) as port:
+        found = outcome("tls", address=f"127.0.0.1:{port}", ca_file=authority.file)
+    assert (found.state, "expires in 4 days" in found.reason) == (State.DEGRADED, True)
+
+
 def test_name_is_verified_and_can_be_given(authority: Authority) -> None:
     with handshaker(authority.context("shop.example.org")) as port:
         address = f"127.0.0.1:{port}"
