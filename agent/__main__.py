@@ -14,7 +14,8 @@ import os
 import random
 import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +82,10 @@ def _parser() -> argparse.ArgumentParser:
     enrols.add_argument("token", nargs="?", metavar="TOKEN", help="as shown by the collector")
     enrols.add_argument("--token-file", metavar="FILE", help="read the token from a file, - is standard input")
     enrols.add_argument("--address", default="", metavar="HOST:PORT", help="enrol there instead of at the token's own")
-    command("run", _run, "Measure and deliver until stopped. SIGHUP reads the file again, SIGTERM ends.")
+    runs = command("run", _run, "Measure and deliver until stopped. SIGHUP reads the file again, SIGTERM ends.")
+    runs.add_argument(
+        "--while-stdin", action="store_true", help="end too when standard input is closed, as a child does"
+    )
     return parser
 
 
@@ -196,10 +200,20 @@ def _run(config: Config, arguments: argparse.Namespace) -> int:
     signal.signal(signal.SIGTERM, lambda *_: pipeline.stop())
     signal.signal(signal.SIGINT, lambda *_: pipeline.stop())
     signal.signal(signal.SIGHUP, lambda *_: pipeline.reload())
+    if arguments.while_stdin:
+        threading.Thread(target=_watch_stdin, args=(pipeline.stop,), name="stdin", daemon=True).start()
     gc.freeze()
     gc.set_threshold(GARBAGE_OBJECTS)
     logging.info("started version=%s checks=%d state=%s", VERSION, len(config.checks), config.state_directory)
     return pipeline.run()
+
+
+def _watch_stdin(stop: Callable[[], None]) -> None:
+    """Stop when whoever started us is gone, however it went."""
+    while os.read(sys.stdin.fileno(), 1):
+        pass
+    logging.info("stdin_closed; ending with the program that started this one")
+    stop()
 
 
 def _log(config: Config, *, quiet: bool = False) -> None:

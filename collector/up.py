@@ -15,6 +15,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import webbrowser
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,8 @@ central_checks = "allow"
 """
 IDENTITY_FILE = "identity.json"
 """Where an agent keeps who it is."""
+CALM_SECONDS = 60.0
+"""An agent that ran for so long is restarted at once, whatever was before."""
 RESTART_SECONDS = (1.0, 2.0, 5.0, 10.0, 30.0)
 STOP_SECONDS = 10.0
 OURS, AGENTS = "SIGAP_", "SIGAP_AGENT_"
@@ -100,14 +103,17 @@ class LocalAgent:
             # In a process of its own, so that the one that stays does not carry the library that makes keys (3 MiB).
             # Should it fail, the other one says why and tries again.
             await self._spawn("enrol", environment, output=subprocess.DEVNULL)
-        for attempt in range(sys.maxsize):
-            code = await self._spawn("run", environment)
-            pause = RESTART_SECONDS[min(attempt, len(RESTART_SECONDS) - 1)]
+        attempts = 0
+        while True:
+            began = time.monotonic()
+            code = await self._spawn("run", environment, "--while-stdin")
+            attempts = 0 if time.monotonic() - began > CALM_SECONDS else attempts + 1
+            pause = RESTART_SECONDS[min(attempts, len(RESTART_SECONDS) - 1)]
             log.warning("local agent ended code=%d restart_seconds=%g", code, pause)
             await asyncio.sleep(pause)
 
-    async def _spawn(self, command: str, environment: dict[str, str], *, output: int | None = None) -> int:
-        """Run one command of the agent to its end; the exit code."""
+    async def _spawn(self, command: str, environment: dict[str, str], *more: str, output: int | None = None) -> int:
+        """Run one command of the agent to its end; the exit code. Its standard input closes when we end in any way."""
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
@@ -115,7 +121,9 @@ class LocalAgent:
             command,
             "--config",
             str(self._config),
+            *more,
             env=environment,
+            stdin=subprocess.PIPE,
             stdout=output,
             stderr=output,
         )

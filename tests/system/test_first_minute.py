@@ -104,3 +104,19 @@ def test_it_stops_within_10_seconds_and_the_next_start_goes_on_with_the_same_age
         after = running.control("GET", "/agents")["agents"]
         assert [one["id"] for one in after] == [one["id"] for one in before]
         assert after[0]["status"] == "active"
+
+
+def test_its_agent_ends_with_it_even_when_it_is_killed_and_the_next_start_has_the_spool_for_itself() -> None:
+    with product() as running:
+        wait_for(lambda: HOST in running.hosts(), LIVE_SECONDS, "the host")
+        agent = running.agent_pid()
+        assert running.process is not None
+        running.process.kill()
+        running.process.wait()
+        wait_for(lambda: not psutil.pid_exists(agent), 15, "the agent to end")
+        before = len(running.output())
+        running.start()
+        running.sign_in()
+        wait_for(lambda: running.agent_pid(), 15, "another agent")
+        wait_for(lambda: running.control("GET", "/agents")["agents"][0]["connected"], 15, "the agent to deliver again")
+        assert "in use by another agent" not in running.output()[before:]
