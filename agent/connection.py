@@ -18,6 +18,7 @@ READ_BYTES = 1 << 14  # one TLS record
 UNSENT_BYTES_MAX = 1 << 20
 """Whoever takes nothing of what it is sent is not listened to either: it could make us owe it answers without end."""
 ALPN = "h2"
+PORT_MAX = 65_535
 MFD_NOEXEC_SEAL = 0x8
 """Not in Python's `os` yet. Since Linux 6.3; a host can refuse files in memory that could be run (vm.memfd_noexec)."""
 
@@ -86,7 +87,7 @@ def _memory_file() -> int:
 def place(address: str) -> tuple[str, int]:
     """Host and port. Raises ValueError."""
     host, _, port = address.rpartition(":")
-    if not host:
+    if not host or not 0 < int(port) <= PORT_MAX:
         raise ValueError(f"{address} is not host:port.")
     return host.strip("[]"), int(port)
 

@@ -235,7 +235,7 @@ async def test_what_is_no_collector_is_unreachable(stand: Stand, state: Path, gr
     assert refused.value.retry
 
 
-@pytest.mark.parametrize("address", ["nowhere", "127.0.0.1:port", "127.0.0.1:1"])
+@pytest.mark.parametrize("address", ["nowhere", "127.0.0.1:port", "127.0.0.1:1", "127.0.0.1:65536"])
 def test_a_wrong_address_is_said_to_be_wrong(state: Path, address: str) -> None:
     token = trust.Token(b"s" * 32, b"p" * 32, "127.0.0.1:1").text()
     with pytest.raises(EnrolError, match=address):
