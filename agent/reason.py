@@ -49,11 +49,6 @@ def _kept(value: Value) -> Value:
     return one_line(value) if isinstance(value, str) and not isinstance(value, Reason) else value
 
 
-def mark(template: str) -> str:
-    """Mark a template where it is written, when the reason is made elsewhere: of a table of them, say."""
-    return template
-
-
 def written(value: Value) -> str:
     """A value in an English sentence: 0.12, 3, 90."""
     if isinstance(value, float):

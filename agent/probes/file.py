@@ -16,7 +16,7 @@ import msgspec
 from agent.probes.attempts import CannotProbe, Failed, Finding
 from agent.probes.check import Line, Measure, Settings
 from agent.probes.endpoint import Deadline
-from agent.reason import Reason, mark
+from agent.reason import Reason
 from agent.sample import State
 
 AGE = Measure("probe_file_age_seconds", "Seconds since the newest matching file was changed", "seconds")
@@ -26,7 +26,7 @@ COUNT = Measure("probe_file_matches", "Files that match the pattern")
 MATCHES_LIMIT = 100_000
 Bytes = Annotated[int, msgspec.Meta(ge=0)]
 Age = Annotated[float, msgspec.Meta(gt=0, le=366 * 86_400)]
-_UNITS = ((86_400, mark("{count} d")), (3_600, mark("{count} h")), (60, mark("{count} min")))
+_DAY, _HOUR, _MINUTE = 86_400, 3_600, 60
 
 
 class FileCheck(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -117,7 +117,10 @@ def _too_old(path: str, age: Reason, most_seconds: float) -> Reason:
 
 
 def _age(seconds: float) -> Reason:
-    for size, template in _UNITS:
-        if seconds >= 2 * size:
-            return Reason(template, count=round(seconds / size))
+    if seconds >= 2 * _DAY:
+        return Reason("{count} d", count=round(seconds / _DAY))
+    if seconds >= 2 * _HOUR:
+        return Reason("{count} h", count=round(seconds / _HOUR))
+    if seconds >= 2 * _MINUTE:
+        return Reason("{count} min", count=round(seconds / _MINUTE))
     return Reason("{seconds} s", seconds=max(seconds, 0.0))

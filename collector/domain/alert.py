@@ -10,7 +10,6 @@ Does not measure, store or notify.
 from __future__ import annotations
 
 import operator
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -28,7 +27,6 @@ COMPARISONS: Mapping[str, Callable[[float, float], bool]] = {
 MILLISECONDS = 1000
 PATIENCE_MS = 3000
 """How long an observation that is due by the end of a duration is waited for, as it may still be on its way."""
-PLACEHOLDER = re.compile(r"\{(\w+)\}")
 
 
 class AlertState(StrEnum):
@@ -220,15 +218,6 @@ def fingerprint(labels: Mapping[str, str]) -> str:
     """Which alert it is, whenever it occurs: 16 hexadecimal digits over all labels but the severity."""
     text = "\xff".join(f"{name}\xfe{value}" for name, value in sorted(labels.items()) if name != "severity")
     return blake2b(text.encode(), digest_size=8).hexdigest()
-
-
-def fill(template: str, words: Mapping[str, str]) -> str:
-    """`template` with each `{name}` replaced by its word; unknown names stay as they are. Nothing else is understood.
-
-    >>> fill("{mountpoint} on {instance} is {value} full", {"mountpoint": "/", "value": "91 %"})
-    '/ on {instance} is 91 % full'
-    """
-    return PLACEHOLDER.sub(lambda found: words.get(found[1], found[0]), template)
 
 
 def at_least(severity: str, minimum: str) -> bool:

@@ -15,8 +15,10 @@ from typing import NamedTuple
 
 from collector.domain.interval import Span, ordered, subtract
 from collector.domain.sample import Result, State
+from collector.domain.message import Message
 
 REACH_INTERVALS = 2
+NO_EVIDENCE = Message("no evidence")
 """How many intervals a result counts for at most: one missed beat is no gap, two are."""
 
 
@@ -167,11 +169,11 @@ def timeline(runs: Sequence[Run], span: Span) -> list[Segment]:
         if since_ms >= until_ms:
             continue
         if since_ms > at:
-            segments.append(Segment(at, since_ms, State.UNKNOWN, "no evidence"))
+            segments.append(Segment(at, since_ms, State.UNKNOWN, NO_EVIDENCE))
         segments.append(Segment(since_ms, until_ms, run.state, run.reason))
         at = until_ms
     if at < span.until_ms:
-        segments.append(Segment(at, span.until_ms, State.UNKNOWN, "no evidence"))
+        segments.append(Segment(at, span.until_ms, State.UNKNOWN, NO_EVIDENCE))
     return merged(segments)
 
 

@@ -12,10 +12,14 @@ from heapq import merge
 from itertools import pairwise
 
 from collector.domain.interval import Span, subtract
+from collector.domain.message import Message
 from collector.domain.sample import State
 from collector.domain.status import Segment, merged
 
 Known = Sequence[State]
+NO_MEMBERS = Message("no members")
+BLAMED_MOST = 5
+"""So many members are told by name and reason; a service may have hundreds that fail together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +63,22 @@ def roll_up(states: Sequence[State], composition: Composition) -> State:
 
 
 def blame(states: Sequence[tuple[str, State, str]], state: State) -> str:
-    """Which members made the service so: `name: reason` of each in the worst of their states."""
-    if state is State.UP or not states:
-        return "" if states else "no members"
-    found = [f"{name}: {reason}" if reason else name for name, member, reason in states if member is state]
-    found = found or [f"{name}: {reason}" for name, member, reason in states if member is not State.UP]
-    return "; ".join(found)
+    """Which members made the service so: `name: reason` of each in the worst of their states, the first few."""
+    if not states:
+        return NO_MEMBERS
+    if state is State.UP:
+        return ""
+    guilty = [(name, reason) for name, member, reason in states if member is state]
+    guilty = guilty or [(name, reason) for name, member, reason in states if member is not State.UP]
+    found = [named(name, reason) for name, reason in guilty[:BLAMED_MOST]]
+    if len(guilty) > BLAMED_MOST:
+        found.append(Message("{count} more", count=len(guilty) - BLAMED_MOST))
+    return Message.joined("; ", found)
+
+
+def named(name: str, reason: str) -> str:
+    """A reason with whose it is."""
+    return Message("{name}: {reason}", name=name, reason=reason) if reason else name
 
 
 def fold(members: Mapping[str, Sequence[Segment]], composition: Composition, *, span: Span) -> list[Segment]:
@@ -79,7 +93,7 @@ def fold(members: Mapping[str, Sequence[Segment]], composition: Composition, *, 
         Segments that cover `span` exactly, equal neighbours joined.
     """
     if not members:
-        return merged([Segment(*span, State.UNKNOWN, "no members")])
+        return merged([Segment(*span, State.UNKNOWN, NO_MEMBERS)])
     names, lines = list(members), [list(line) for line in members.values()]
     position = [0] * len(lines)
     segments: list[Segment] = []

@@ -15,6 +15,7 @@ from google.protobuf.message import DecodeError
 
 from collector import chain, protocol
 from collector.domain.sample import Document, Result, Row, State
+from collector.edges.wording import reason_of
 from collector.flows.session import Content
 from collector.protocol import Ack, Batch, Gap, GapReason, LaneEnd, Nack, Refuse, Reply, Resync
 from collector.store.lanes import Greeting
@@ -29,7 +30,6 @@ DOCUMENTS_MAX = 64
 BEAT_MS_MAX = 24 * 3600 * 1000
 """The longest interval that an agent's file allows: longer ones would let one result vouch for weeks."""
 NAME_LENGTH = 128
-REASON_LENGTH = 500
 BOOT_ID_LENGTH = 64
 WORD_LENGTH = 32
 _SIGN = 1 << 63
@@ -231,7 +231,7 @@ def _result(result: pb.CheckResult, *, latest_ms: int) -> Result:
         result.wall_ms,
         State(result.state) if 0 <= result.state <= State.DOWN else State.UNKNOWN,
         result.latency_seconds,
-        result.reason[:REASON_LENGTH].replace("\0", ""),
+        reason_of(result),
         since_ms,
         result.attempts,
         result.interval_ms,

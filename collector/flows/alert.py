@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from collector.domain.alert import Alert, AlertState, Rule, fill, fingerprint
+from collector.domain.alert import Alert, AlertState, Rule, fingerprint
 from collector.domain.measure import shown
+from collector.domain.message import Message, Words, fill
 from collector.domain.notification import FIRING, RESOLVED, Notification
 from collector.flows.catalogue import AGENT_SILENT, Catalogue
+from collector.languages import in_language
 from collector.metrics import Metrics
 from collector.store import alerts, outbox
 from collector.store.alerts import Event, Kept
@@ -63,13 +65,15 @@ def worded(rule: Rule, labels: Mapping[str, str], alert: Alert) -> dict[str, str
     """What people read, with the value as it stands."""
     value = shown(rule.measure, alert.value)
     words = {**labels, "value": value, "host": labels.get("instance", ""), "level": shown(rule.measure, rule.level)}
+    translated = {name: in_language(word, "id") for name, word in words.items()}
     texts = {
         "summary": rule.summary or rule.key,
         "summary_id": rule.summary_id,
         "advice": rule.advice,
         "advice_id": rule.advice_id,
     }
-    return {name: fill(text, words) for name, text in texts.items() if text} | {"value": value}
+    filled = {name: fill(text, translated if name.endswith("_id") else words) for name, text in texts.items() if text}
+    return filled | {"value": value}
 
 
 def record(
@@ -105,7 +109,12 @@ def record(
 def _event(kept: Kept, change: Change, now_ms: int) -> Event:
     ends_ms = kept.alert.resolved_ms if change.event == RESOLVED else None
     at_ms = ends_ms if ends_ms is not None else _starts_ms(kept)
-    return Event(kept.id, change.event or "", at_ms, now_ms, change.why or kept.annotations.get("summary", ""))
+    return Event(kept.id, change.event or "", at_ms, now_ms, change.why or _summary(kept))
+
+
+def _summary(kept: Kept) -> str:
+    summary = kept.annotations.get("summary", "")
+    return Words(summary, kept.annotations.get("summary_id", "")) if summary else ""
 
 
 def _starts_ms(kept: Kept) -> int:
@@ -146,13 +155,13 @@ def orphans(kept: Sequence[Kept], catalogue: Catalogue, *, now_ms: int) -> list[
     for one in kept:
         rule = catalogue.rule(one.rule_id)
         if rule is None:
-            changes.append(ended(one, at_ms=now_ms, why="the rule is off"))
+            changes.append(ended(one, at_ms=now_ms, why=Message("the rule is off")))
         elif one.host_id is not None and one.host_id not in catalogue.hosts:
-            changes.append(ended(one, at_ms=now_ms, why="the host is retired"))
+            changes.append(ended(one, at_ms=now_ms, why=Message("the host is retired")))
         elif rule.measure == AGENT_SILENT and one.subject_id not in catalogue.watched:
-            changes.append(ended(one, at_ms=now_ms, why="the host has no agent that is let in"))
+            changes.append(ended(one, at_ms=now_ms, why=Message("the host has no agent that is let in")))
         elif one.subject == "check" and one.subject_id not in catalogue.checks:
-            changes.append(ended(one, at_ms=now_ms, why="the check is paused or retired"))
+            changes.append(ended(one, at_ms=now_ms, why=Message("the check is paused or retired")))
     return changes
 
 

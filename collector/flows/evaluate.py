@@ -13,6 +13,7 @@ from time import perf_counter
 from typing import Any, NamedTuple
 
 from collector.domain.alert import AlertState, Rule
+from collector.domain.message import Message
 from collector.domain.sample import Accepted, State
 from collector.domain.series import Layout
 from collector.domain.status import Run, reach_ms
@@ -24,7 +25,7 @@ from collector.flows.alert import Change
 from collector.flows.bindings import Bindings
 from collector.flows.catalogue import Catalogue
 from collector.flows.observe import Seen
-from collector.flows.presence import GRACE_MS, Presence
+from collector.flows.presence import GRACE_MS, SAID, SILENT, Presence
 from collector.flows.rows import Arrived, RowJudge
 from collector.metrics import Metrics
 from collector.store import alerts, status
@@ -254,7 +255,9 @@ class Evaluator:
             if lapsed:
                 transitions += observe.lapse(connection, lapsed, catalogue, now_ms=now_ms)
                 opened = alerts.load_open(connection, subject="check", subject_ids=lapsed)
-                telling.freeze(connection, opened, at_ms=now_ms, now_ms=now_ms, why="no evidence from the check")
+                telling.freeze(
+                    connection, opened, at_ms=now_ms, now_ms=now_ms, why=Message("no evidence from the check")
+                )
             changes = events.judge_silence(connection, rules, quiet, catalogue, now_ms=now_ms)
             telling.record(connection, changes, catalogue, now_ms=now_ms)
             return transitions, changes, alive
@@ -303,7 +306,7 @@ class Evaluator:
                 alive[host_id] = seen.last_seen_ms
                 continue
             goodbye = self.presence.goodbye(host_id) or (seen.goodbye if seen else "")
-            why = f"the agent left: {goodbye}" if goodbye else "the agent is silent"
+            why = SAID.get(goodbye, SILENT)
             states[host_id] = (State.UNKNOWN, heard_ms, why)
             opened = alerts.load_open(connection, host_ids=[host_id])
             telling.freeze(connection, opened, at_ms=heard_ms, now_ms=now_ms, why=why)

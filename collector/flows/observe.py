@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from collector.domain.interval import Span
 from collector.domain.sample import Result, State
-from collector.domain.status import Run, evidence
+from collector.domain.status import NO_EVIDENCE, Run, evidence
 from collector.domain.tree import blame, roll_up
 from collector.flows.catalogue import Catalogue
 from collector.store import sla, status
@@ -68,7 +68,7 @@ def lapse(
         if now.state is State.UNKNOWN or (run is not None and run.last_ms > last_seen[check_id]):
             continue
         at_ms = min(now_ms, max(now.since_ms, run.until_ms if run else last_seen[check_id]))
-        changes.append(Transition("check", check_id, at_ms, now_ms, now.state, State.UNKNOWN, "no evidence"))
+        changes.append(Transition("check", check_id, at_ms, now_ms, now.state, State.UNKNOWN, NO_EVIDENCE))
     status.record(connection, changes)
     return changes + services(connection, changes, catalogue, now_ms=now_ms)
 

@@ -7,12 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
+from collector.domain.message import Message
 from collector.store.status import Heard
 
 GRACE_MS = 90_000
 """After a start nobody is called silent for this long, as agents need a moment to find their way back."""
 SETTLE_MS = 5_000
 """How long an agent that came back is given to bring what it kept, before time alone decides about its host."""
+
+SILENT = Message("the agent is silent")
+SAID = {
+    "stop": Message("the agent left: stop"),
+    "reboot": Message("the agent left: reboot"),
+    "upgrade": Message("the agent left: upgrade"),
+}
+"""Why a host is not heard any more, by its agent's goodbye."""
 
 
 class Presence:

@@ -15,6 +15,7 @@ import numpy as np
 
 from collector.domain.alert import COMPARISONS, AlertState, Observation, Rule, fingerprint, step
 from collector.domain.measure import MEASURES, Compiled, Labels, Matrix, Rows
+from collector.domain.message import Message
 from collector.domain.sample import Row
 from collector.domain.series import GAP_FACTOR, Layout
 from collector.flows.alert import Change, about, ended, worded
@@ -104,7 +105,7 @@ class RowJudge:
                 continue
             layouts = [layout_id for layout_id, at_ms in sent.items() if at_ms >= since_ms]
             if not any(self._has(layout_id, rule, kept, catalogue) for layout_id in layouts):
-                changes.append(ended(kept, at_ms=newest_ms, why="the host does not report it any more"))
+                changes.append(ended(kept, at_ms=newest_ms, why=Message("the host does not report it any more")))
         self._forget({host_id: max(sent.values()) for host_id, sent in recent.items()})
         return changes
 

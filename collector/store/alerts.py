@@ -13,11 +13,11 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
 
 from collector.domain.alert import SEVERITIES, Alert, AlertState
+from collector.store import wording
 from collector.store.schema import alert as table
 from collector.store.schema import alert_event
 
 OPEN = (AlertState.PENDING.value, AlertState.FIRING.value)
-DETAIL_LENGTH = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,10 @@ def get(connection: Connection, alert_id: int) -> Kept | None:
 def events(connection: Connection, alert_id: int) -> list[Event]:
     """What happened to an alert, in order."""
     query = select(alert_event).where(alert_event.c.alert_id == alert_id).order_by(alert_event.c.id)
-    return [Event(row.alert_id, row.kind, row.at_ms, row.known_ms, row.detail) for row in connection.execute(query)]
+    return [
+        Event(row.alert_id, row.kind, row.at_ms, row.known_ms, wording.together(row.detail, row.wording))
+        for row in connection.execute(query)
+    ]
 
 
 def counts(connection: Connection) -> dict[tuple[str, str], int]:
@@ -153,7 +156,7 @@ def drop(connection: Connection, alert_ids: Iterable[int]) -> None:
 def note(connection: Connection, happened: Sequence[Event]) -> None:
     """Append events."""
     if happened:
-        rows = [one._asdict() | {"detail": one.detail[:DETAIL_LENGTH]} for one in happened]
+        rows = [one._asdict() | wording.apart(one.detail, "detail") for one in happened]
         connection.execute(insert(alert_event), rows)
 
 

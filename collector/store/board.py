@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, Connection, Join, Table, case, func, select
 
 from collector.domain.sample import State
-from collector.store import agents, registers, status
+from collector.domain.tree import named
+from collector.store import agents, registers, status, wording
 from collector.store.agents import AgentRecord
 from collector.store.schema import register_tables, status_now
 
@@ -120,11 +121,20 @@ def check_counts(connection: Connection) -> dict[int, Counter[str]]:
 def trouble(connection: Connection) -> list[Trouble]:
     """Every check that is watched and not up: the worst first, then by key."""
     check, state = _watched_checks()
-    columns = (check.c.id, check.c.host, check.c.key, check.c.name, state, status_now.c.since_ms, status_now.c.reason)
+    columns = (
+        check.c.id,
+        check.c.host,
+        check.c.key,
+        check.c.name,
+        state,
+        status_now.c.since_ms,
+        status_now.c.reason,
+        status_now.c.wording,
+    )
     query = select(*columns).select_from(_with_status(check)).where(check.c.state != "retired", state != UP)
     found = [
-        Trouble(check_id, host_id, key, name or key, word, since_ms, reason or "")
-        for check_id, host_id, key, name, word, since_ms, reason in connection.execute(query)
+        Trouble(check_id, host_id, key, name or key, word, since_ms, wording.together(reason or "", parts or ""))
+        for check_id, host_id, key, name, word, since_ms, reason, parts in connection.execute(query)
     ]
     return sorted(found, key=lambda one: (-_rank(one.state), one.key))
 
@@ -198,7 +208,7 @@ def _host_line(
 ) -> HostLine:
     state, since_ms, reason = (now.state.word, now.since_ms, now.reason) if now else (State.UNKNOWN.word, None, "")
     if state != State.UNKNOWN.word and worst is not None and _rank(worst.state) > _rank(state):
-        state, since_ms, reason = worst.state, worst.since_ms, ": ".join(filter(None, (worst.name, worst.reason)))
+        state, since_ms, reason = worst.state, worst.since_ms, named(worst.name, worst.reason)
     return HostLine(
         record.id,
         record.key,

@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, Connection, Row, Select, delete, exists, func, insert, select, update
 
 from collector.domain.notification import TEST, Notification
+from collector.store import wording
 from collector.store.schema import delivery, outbox
 
 WAITING, DELIVERED, DEAD = "waiting", "delivered", "dead"
-ERROR_LENGTH = 500
 IDS_AT_ONCE = 500
 """SQLite takes a bounded number of parameters in one statement."""
 
@@ -117,16 +117,16 @@ def settle(connection: Connection, message: Message, attempt: Attempt, *, retry_
     connection.execute(insert(delivery).values(outbox_id=message.id, **_logged(attempt)))
     values: dict[str, Any] = {"attempts": message.attempts + 1, "lease_ms": 0}
     if attempt.ok:
-        values |= {"state": DELIVERED, "delivered_ms": attempt.at_ms + attempt.took_ms, "last_error": ""}
+        values |= {"state": DELIVERED, "delivered_ms": attempt.at_ms + attempt.took_ms, "last_error": "", "wording": ""}
     elif retry_at_ms is None:
-        values |= {"state": DEAD, "last_error": attempt.detail[:ERROR_LENGTH]}
+        values |= {"state": DEAD, **wording.apart(attempt.detail, "last_error")}
     else:
-        values |= {"due_ms": retry_at_ms, "last_error": attempt.detail[:ERROR_LENGTH]}
+        values |= {"due_ms": retry_at_ms, **wording.apart(attempt.detail, "last_error")}
     connection.execute(update(outbox).where(outbox.c.id == message.id).values(**values))
 
 
 def _logged(attempt: Attempt) -> dict[str, Any]:
-    return attempt._asdict() | {"detail": attempt.detail[:ERROR_LENGTH]}
+    return attempt._asdict() | wording.apart(attempt.detail, "detail")
 
 
 def revive(connection: Connection, outbox_id: int, *, now_ms: int) -> bool:
@@ -209,7 +209,10 @@ def get(connection: Connection, outbox_id: int) -> Message | None:
 def attempts(connection: Connection, outbox_id: int) -> Sequence[Attempt]:
     """The delivery log of one message, in order."""
     query = select(delivery).where(delivery.c.outbox_id == outbox_id).order_by(delivery.c.id)
-    return [Attempt(row.at_ms, row.took_ms, row.ok, row.status, row.detail) for row in connection.execute(query)]
+    return [
+        Attempt(row.at_ms, row.took_ms, row.ok, row.status, wording.together(row.detail, row.wording))
+        for row in connection.execute(query)
+    ]
 
 
 def _message(row: Row[Any]) -> Message:
@@ -225,5 +228,5 @@ def _message(row: Row[Any]) -> Message:
         row.due_ms,
         row.attempts,
         row.delivered_ms,
-        row.last_error,
+        wording.together(row.last_error, row.wording),
     )

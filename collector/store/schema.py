@@ -214,6 +214,7 @@ status_span = Table(
     Column("last_ms", BigInteger, nullable=False),  # the newest
     Column("state", String(16), nullable=False),  # up, degraded, down, unknown
     Column("reason", String(500), nullable=False),
+    Column("wording", Text, nullable=False, default=""),  # JSON: what the reason is made of, for other languages
     Column("known_ms", BigInteger, nullable=False),  # when we came to know
     Column("holes", Text, nullable=False, default="[]"),  # JSON: beats without a result that it bridges
     # By the end, so that the newest spans are found without reading the older ones.
@@ -230,6 +231,7 @@ status_now = Table(
     Column("since_ms", BigInteger, nullable=False),
     Column("known_ms", BigInteger, nullable=False),
     Column("reason", String(500), nullable=False),
+    Column("wording", Text, nullable=False, default=""),
 )
 
 service_composition = Table(
@@ -254,6 +256,7 @@ transition = Table(
     Column("before", String(16), nullable=False),
     Column("after", String(16), nullable=False),
     Column("reason", String(500), nullable=False),
+    Column("wording", Text, nullable=False, default=""),
     Index("ix_transition_find", "subject", "subject_id", "at_ms"),
     Index("ix_transition_at", "at_ms"),
 )
@@ -297,6 +300,7 @@ alert_event = Table(
     Column("at_ms", BigInteger, nullable=False),
     Column("known_ms", BigInteger, nullable=False),
     Column("detail", String(500), nullable=False),
+    Column("wording", Text, nullable=False, default=""),
 )
 
 outbox = Table(
@@ -315,6 +319,7 @@ outbox = Table(
     Column("attempts", Integer, nullable=False, default=0),
     Column("delivered_ms", BigInteger),
     Column("last_error", String(500), nullable=False, default=""),
+    Column("wording", Text, nullable=False, default=""),
     Index("ix_outbox_due", "state", "due_ms"),
     Index("ix_outbox_order", "alert_id", "channel_id", "id"),
 )
@@ -329,6 +334,7 @@ delivery = Table(
     Column("ok", Boolean, nullable=False),
     Column("status", Integer),
     Column("detail", String(500), nullable=False),
+    Column("wording", Text, nullable=False, default=""),
 )
 
 # ── people ──────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -14,11 +14,11 @@ from collector.domain.interval import Span
 from collector.domain.sample import Result, State
 from collector.domain.status import Evidence, Run, evidence
 from collector.domain.status import insert as inserted
+from collector.store import wording
 from collector.store.schema import agent, check_binding, status_now, status_span, transition
 
 IDS_AT_ONCE = 500
 """SQLite takes a bounded number of parameters in one statement."""
-REASON_LENGTH = 500
 STATES: Mapping[str, State] = {state.word: state for state in State}
 
 
@@ -92,7 +92,7 @@ def absorb(connection: Connection, results: Iterable[tuple[int, Result]], *, kno
     for check_id, some in fresh.items():
         runs: list[Run] = before.get(check_id, [])
         for one in sorted(some, key=lambda one: one.at_ms):
-            runs = inserted(runs, one._replace(reason=one.reason[:REASON_LENGTH]), known_ms=known_ms)
+            runs = inserted(runs, one, known_ms=known_ms)
         after[check_id] = runs
     _replace(connection, before, after)
     return {check_id: max(runs, key=lambda run: run.last_ms) for check_id, runs in after.items()}
@@ -109,9 +109,8 @@ def _newest_runs(connection: Connection, check_ids: Iterable[int], since_ms: int
 
 
 def _run(row: Row[Any]) -> Run:
-    return Run(
-        row.since_ms, row.until_ms, row.first_ms, row.last_ms, STATES[row.state], row.reason, row.known_ms, row.id
-    )
+    reason = wording.together(row.reason, row.wording)
+    return Run(row.since_ms, row.until_ms, row.first_ms, row.last_ms, STATES[row.state], reason, row.known_ms, row.id)
 
 
 def _replace(connection: Connection, before: Mapping[int, Sequence[Run]], after: Mapping[int, Sequence[Run]]) -> None:
@@ -137,7 +136,7 @@ def _replace(connection: Connection, before: Mapping[int, Sequence[Run]], after:
 def _columns(run: Run) -> dict[str, Any]:
     columns = run._asdict()
     del columns["id"]
-    return columns | {"state": run.state.word}
+    return columns | {"state": run.state.word} | wording.apart(run.reason)
 
 
 def runs(connection: Connection, check_ids: Collection[int], span: Span) -> dict[int, list[Run]]:
@@ -172,7 +171,9 @@ def present(connection: Connection, subject: str, ids: Collection[int] | None = 
     for some in _slices(sorted(ids)) if ids is not None else (None,):
         rows = connection.execute(query if some is None else query.where(status_now.c.subject_id.in_(some)))
         for row in rows:
-            found[row.subject_id] = Now(STATES[row.state], row.since_ms, row.known_ms, row.reason)
+            found[row.subject_id] = Now(
+                STATES[row.state], row.since_ms, row.known_ms, wording.together(row.reason, row.wording)
+            )
     return found
 
 
@@ -181,7 +182,7 @@ def record(connection: Connection, changes: Sequence[Transition]) -> None:
     if not changes:
         return
     rows = [
-        one._asdict() | {"before": one.before.word, "after": one.after.word, "reason": one.reason[:REASON_LENGTH]}
+        one._asdict() | {"before": one.before.word, "after": one.after.word, **wording.apart(one.reason)}
         for one in changes
     ]
     for row in rows:
@@ -200,6 +201,7 @@ def record(connection: Connection, changes: Sequence[Transition]) -> None:
                 "since_ms": row["at_ms"],
                 "known_ms": row["known_ms"],
                 "reason": row["reason"],
+                "wording": row["wording"],
             }
             for row in last.values()
         ],
@@ -241,7 +243,7 @@ def transitions(
             row.known_ms,
             STATES[row.before],
             STATES[row.after],
-            row.reason,
+            wording.together(row.reason, row.wording),
             row.id,
         )
         for row in rows

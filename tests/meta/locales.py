@@ -1,8 +1,9 @@
 """Check that everything a page says has an Indonesian translation: `python -m tests.meta.locales`.
 
-That is the text of templates, what `mark` marks, and the constant messages, hints and fields of our errors, wherever
-below the edge they are raised; texts of registers carry both languages themselves. With `--update` the catalogue gets
-new message ids, without translations, and loses those that nothing says any more.
+That is the text of templates, what `mark` marks, every `Message` and every `Reason` of an agent's check, and the
+constant messages, hints and fields of our errors, wherever they are raised; texts of registers carry both languages
+themselves. With `--update` the catalogue gets new message ids, without translations, and loses those that nothing says
+any more.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from babel.messages.pofile import read_po, write_po
 ROOT = Path(__file__).resolve().parents[2]
 TEMPLATES = ROOT / "web" / "templates"
 SOURCE = ROOT / "web" / "source"
-RAISERS = tuple(ROOT / "collector" / name for name in ("edges/http", "flows", "domain", "store"))
+SPEAKERS = (ROOT / "agent", *(ROOT / "collector" / name for name in ("edges", "flows", "domain", "store", "notify")))
+SENTENCES = frozenset({"mark", "Message", "Reason"})
 CATALOGUE = ROOT / "web" / "locales" / "id" / "LC_MESSAGES" / "messages.po"
 LANGUAGE = "id"
 HEADERS = [
@@ -31,7 +33,8 @@ HEADERS = [
     ("Content-Type", "text/plain; charset=utf-8"),
     ("Content-Transfer-Encoding", "8bit"),
 ]
-_PLACEHOLDER = re.compile(r"%\(\w+\)[sd]|%s")
+_PLACEHOLDER = re.compile(r"%\(\w+\)[sd]|%s|\{\w+\}")
+_NAMED = re.compile(r"\{\w+\}")
 _WORD = re.compile(r"""\bword\(\s*["'](\w+)["']\s*\)""")
 _MESSAGES = re.compile(r'id="messages">\{\{ \{(.*?)\}\|json', re.DOTALL)
 
@@ -59,7 +62,7 @@ def messages() -> Iterator[tuple[str, str | tuple[str, ...]]]:
         with path.open("rb") as stream:
             for line, text, _, _ in extract("jinja2.ext:babel_extract", stream, options=options):
                 yield f"{path.relative_to(ROOT)}:{line}", text
-    for folder in RAISERS:
+    for folder in SPEAKERS:
         for path in sorted(folder.rglob("*.py")):
             for line, text in _marked(path):
                 yield f"{path.relative_to(ROOT)}:{line}", text
@@ -70,7 +73,7 @@ def _marked(path: Path) -> Iterator[tuple[int, str]]:
     for node in ast.walk(ast.parse(path.read_text())):
         if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
             continue
-        if node.func.id == "mark" or node.func.id in _errors():
+        if node.func.id in SENTENCES or node.func.id in _errors():
             yield from ((node.lineno, text) for text in _constants(node))
 
 
@@ -82,8 +85,10 @@ def _constants(node: ast.Call) -> Iterator[str]:
         elif keyword.arg == "fields" and isinstance(keyword.value, ast.Dict):
             given += keyword.value.values
     for one in given:
-        if isinstance(one, ast.Constant) and isinstance(one.value, str) and one.value:
-            yield one.value
+        text = one.value if isinstance(one, ast.Constant) else None
+        # What is nothing but placeholders is the same in every language.
+        if isinstance(text, str) and any(map(str.isalpha, _NAMED.sub("", text))):
+            yield text
 
 
 def _errors() -> frozenset[str]:

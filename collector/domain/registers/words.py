@@ -1,4 +1,4 @@
-"""Text that people read, in both languages of the product at once.
+"""Labels in both languages of the product, and the options that carry them.
 
 Knows nothing of who reads it: the edge picks the language.
 """
@@ -7,40 +7,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-LANGUAGES = ("en", "id")
+from collector.domain.message import LANGUAGES, Words, to_language
 
-
-class Words(str):
-    """English text that also carries its Indonesian; wherever a plain `str` will do, it is the English.
-
-    >>> Words("Owner", "Pemilik").to("id")
-    'Pemilik'
-    >>> Words("at most {0}", "paling banyak {0}").fill(5).to("id")
-    'paling banyak 5'
-    """
-
-    __slots__ = ("indonesian",)
-    indonesian: str
-
-    def __new__(cls, english: str, indonesian: str = "") -> Words:
-        """`indonesian` may be left out only where both languages use the same words."""
-        words = super().__new__(cls, english)
-        words.indonesian = indonesian or english
-        return words
-
-    def to(self, language: str) -> str:
-        """The text in `language`; English for a language that we do not have."""
-        return self.indonesian if language == "id" else str.__str__(self)
-
-    def fill(self, *values: object) -> Words:
-        """The same text with its `{0}`, `{1}` … replaced, each by its own words where it has both languages."""
-        ours = [value.to("id") if isinstance(value, Words) else value for value in values]
-        return Words(str.format(self, *values), self.indonesian.format(*ours))
-
-
-def to_language(text: str, language: str) -> str:
-    """`text` in `language` if it carries one, else as it is: for messages that may come from anywhere."""
-    return text.to(language) if isinstance(text, Words) else text
+__all__ = ["LANGUAGES", "SEVERITIES", "Option", "Words", "choices", "to_language"]
 
 
 class Option(NamedTuple):

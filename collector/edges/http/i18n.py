@@ -1,33 +1,16 @@
-"""Languages: which one a request wants, and the catalogues.
-
-English is the message id, so a missing translation is English. Formats of numbers and times are in `format.py`.
-"""
+"""Which language a request wants. The languages themselves are in `collector.languages`, formats in `format.py`."""
 
 from __future__ import annotations
 
-import gettext
-from collections.abc import Mapping
-from functools import cache
-
 from aiohttp import web
 
-import web as assets
+from collector.domain.message import mark
 from collector.edges.http.routing import Viewer
+from collector.languages import DEFAULT, LANGUAGES
 
-LANGUAGES: Mapping[str, str] = {"en": "English", "id": "Bahasa Indonesia"}
-DEFAULT = "en"
+__all__ = ["COOKIE", "DEFAULT", "LANGUAGES", "choose", "mark"]
+
 COOKIE = "language"
-
-
-def mark(message: str) -> str:
-    """Mark a message for translation where it is written; it is translated where it is shown."""
-    return message
-
-
-@cache
-def catalogue(language: str) -> gettext.NullTranslations:
-    """The compiled messages of one language."""
-    return gettext.translation("messages", assets.LOCALES, languages=[language], fallback=True)
 
 
 def choose(request: web.Request, viewer: Viewer) -> str:

@@ -19,14 +19,14 @@ from markupsafe import Markup
 from yarl import URL
 
 import web as assets
-from collector.domain.registers.words import Words, to_language
 from collector.edges.http import format as formats
 from collector.edges.http import static, svg
 from collector.edges.http.context import context_of, viewer_of
-from collector.edges.http.i18n import LANGUAGES, catalogue, choose
+from collector.edges.http.i18n import LANGUAGES, choose
 from collector.edges.http.menu import MENU
 from collector.edges.http.routing import Page, Permission
 from collector.edges.http.security import csrf_token, nonce_of
+from collector.languages import catalogue, in_language
 
 THEMES = ("auto", "light", "dark")
 THEME_COOKIE = "theme"
@@ -60,7 +60,7 @@ def environment(language: str) -> jinja2.Environment:
         safe_json=_safe_json,
         trusted_html=Markup,  # only for HTML that we rendered ourselves, with raw HTML off
         # For words that are not written in the template: `_` would take them for markup and for a format.
-        tr=partial(_translated, messages.gettext, language),
+        tr=lambda text: in_language(text, language),
     )
     made.globals.update(asset=static.address, spark_path=svg.spark, strip_bars=svg.strip, LANGUAGES=LANGUAGES)
     made.globals.update(with_query=with_query, zip=zip)
@@ -76,10 +76,6 @@ def with_query(path: str, query: Mapping[str, str], changes: Mapping[str, Any]) 
     """The address with some of its query changed; an empty value removes its name."""
     merged = {**query, **{name: str(value) for name, value in changes.items()}}
     return str(URL(path).with_query({name: value for name, value in merged.items() if value}))
-
-
-def _translated(gettext: Callable[[str], str], language: str, text: str) -> str:
-    return to_language(text, language) if isinstance(text, Words) else gettext(text) if text else ""
 
 
 def _swapped(function: Callable[..., str], language: str, value: Any, *rest: Any) -> str:

@@ -14,7 +14,6 @@ from collector.domain.alert import (
     Rule,
     at_least,
     due_ms,
-    fill,
     fingerprint,
     lost_sight,
     ripen,
@@ -207,10 +206,6 @@ def test_the_fingerprint_is_of_the_labels_in_any_order_and_not_of_the_severity()
     assert one == fingerprint({"b": "2", "a": "1", "severity": "critical"})
     assert one != fingerprint({"a": "12", "b": ""})
     assert len(one) == 16
-
-
-def test_a_template_is_filled_and_never_executed() -> None:
-    assert fill("{host} {nope} {0.__class__} {{host}}", {"host": "web-1"}) == "web-1 {nope} {0.__class__} {web-1}"
 
 
 @pytest.mark.parametrize(("severity", "minimum", "told"), [("info", "warning", False), ("critical", "warning", True)])
