@@ -14,8 +14,8 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from collector.domain.interval import Span, ordered, subtract
-from collector.domain.sample import Result, State
 from collector.domain.message import Message
+from collector.domain.sample import Result, State
 
 REACH_INTERVALS = 2
 NO_EVIDENCE = Message("no evidence")

@@ -90,10 +90,10 @@ def upgrade() -> None:
         sa.Column("at_ms", sa.BigInteger(), nullable=False),
         sa.Column("known_ms", sa.BigInteger(), nullable=False),
         sa.Column("detail", sa.String(length=500), nullable=False),
+        sa.Column("wording", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_alert_event")),
     )
     with op.batch_alter_table("alert_event", schema=None) as batch_op:
-        sa.Column("wording", sa.Text(), nullable=False),
         batch_op.create_index(batch_op.f("ix_alert_event_alert_id"), ["alert_id"], unique=False)
 
     op.create_table(
@@ -214,10 +214,10 @@ def upgrade() -> None:
         sa.Column("attempts", sa.Integer(), nullable=False),
         sa.Column("delivered_ms", sa.BigInteger(), nullable=True),
         sa.Column("last_error", sa.String(length=500), nullable=False),
+        sa.Column("wording", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_outbox")),
         sa.UniqueConstraint("message_id", name=op.f("uq_outbox_message_id")),
     )
-        sa.Column("wording", sa.Text(), nullable=False),
     with op.batch_alter_table("outbox", schema=None) as batch_op:
         batch_op.create_index("ix_outbox_due", ["state", "due_ms"], unique=False)
         batch_op.create_index("ix_outbox_order", ["alert_id", "channel_id", "id"], unique=False)
@@ -405,10 +405,10 @@ def upgrade() -> None:
         sa.Column("since_ms", sa.BigInteger(), nullable=False),
         sa.Column("known_ms", sa.BigInteger(), nullable=False),
         sa.Column("reason", sa.String(length=500), nullable=False),
+        sa.Column("wording", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("subject", "subject_id", name=op.f("pk_status_now")),
     )
     op.create_table(
-        sa.Column("wording", sa.Text(), nullable=False),
         "status_span",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
         sa.Column("check_id", sa.Integer(), nullable=False),
@@ -418,10 +418,10 @@ def upgrade() -> None:
         sa.Column("last_ms", sa.BigInteger(), nullable=False),
         sa.Column("state", sa.String(length=16), nullable=False),
         sa.Column("reason", sa.String(length=500), nullable=False),
+        sa.Column("wording", sa.Text(), nullable=False),
         sa.Column("known_ms", sa.BigInteger(), nullable=False),
         sa.Column("holes", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_status_span")),
-        sa.Column("wording", sa.Text(), nullable=False),
     )
     with op.batch_alter_table("status_span", schema=None) as batch_op:
         batch_op.create_index("ix_status_span_find", ["check_id", "until_ms"], unique=False)
@@ -436,10 +436,10 @@ def upgrade() -> None:
         sa.Column("before", sa.String(length=16), nullable=False),
         sa.Column("after", sa.String(length=16), nullable=False),
         sa.Column("reason", sa.String(length=500), nullable=False),
+        sa.Column("wording", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_transition")),
     )
     with op.batch_alter_table("transition", schema=None) as batch_op:
-        sa.Column("wording", sa.Text(), nullable=False),
         batch_op.create_index("ix_transition_at", ["at_ms"], unique=False)
         batch_op.create_index("ix_transition_find", ["subject", "subject_id", "at_ms"], unique=False)
 
@@ -492,10 +492,10 @@ def upgrade() -> None:
         sa.Column("ok", sa.Boolean(), nullable=False),
         sa.Column("status", sa.Integer(), nullable=True),
         sa.Column("detail", sa.String(length=500), nullable=False),
+        sa.Column("wording", sa.Text(), nullable=False),
         sa.ForeignKeyConstraint(["outbox_id"], ["outbox.id"], name=op.f("fk_delivery_outbox_id"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_delivery")),
     )
-        sa.Column("wording", sa.Text(), nullable=False),
     with op.batch_alter_table("delivery", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_delivery_outbox_id"), ["outbox_id"], unique=False)
 
