@@ -28,7 +28,7 @@ from collector.store.schema import meta
 from collector.store.series import compact, journal, shelf
 from collector.store.series.heads import GRACE_MS, Counts, Heads, Place
 from collector.store.series.layouts import Layouts
-from collector.store.series.reader import INSTANCE_LABEL, JOB, JOB_LABEL, Reader
+from collector.store.series.reader import INSTANCE_LABEL, JOB, JOB_LABEL, Reader, Standing
 from collector.store.series.tiers import RAW, TIERS, Retention, Tier
 
 FLUSH_HEADS = 8
@@ -149,6 +149,7 @@ class SeriesStore:
         since_ms: int,
         until_ms: int,
         *,
+        names: Collection[str] | None = None,
         host_ids: Collection[int] | None = None,
         resolution_ms: int | None = None,
         aggregate: str = "auto",
@@ -159,6 +160,7 @@ class SeriesStore:
             matchers: All must hold; `instance` and `job` can be matched like the agent's own labels.
             since_ms: Unix milliseconds.
             until_ms: Unix milliseconds, exclusive.
+            names: Only these metrics, however many; None for all.
             host_ids: Only these hosts; None for all.
             resolution_ms: 0 raw, 300000 or 3600000; None chooses by the span and by what is still kept.
             aggregate: What a bucket of a rollup shows, see `rollup.AGGREGATES`. A bucket is labelled with its end.
@@ -173,6 +175,7 @@ class SeriesStore:
             tuple(matchers),
             since_ms,
             until_ms,
+            names=None if names is None else frozenset(names),
             host_ids=host_ids,
             resolution_ms=resolution_ms,
             aggregate=aggregate,
@@ -183,6 +186,12 @@ class SeriesStore:
     ) -> list[Point]:
         """The newest value of each matching series, from memory; older than `max_age_ms` or absent is left out."""
         return self._reader.latest(tuple(matchers), host_ids=host_ids, now_ms=self._clock(), max_age_ms=max_age_ms)
+
+    def newest(
+        self, matchers: Iterable[Matcher], *, host_ids: Collection[int] | None = None, max_age_ms: int = LOOKBACK_MS
+    ) -> list[Standing]:
+        """`latest` as whole rows with the positions that match, absent values included: for very many series."""
+        return self._reader.newest(tuple(matchers), host_ids=host_ids, now_ms=self._clock(), max_age_ms=max_age_ms)
 
     def names(self) -> list[str]:
         """Every metric name in use, ascending."""

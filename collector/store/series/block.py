@@ -61,10 +61,10 @@ class Family:
     statistics: NDArray[np.float64] | None  # (arrays, 4)
     payload: bytes
 
-    def array(self, position: int) -> Values:
-        """Decompress one array."""
+    def read(self, position: int, into: Values) -> None:
+        """Decompress one array into its place, which is as long as it."""
         start = self.ends[position - 1] if position else 0
-        return expand(self.payload[start : self.ends[position]], self.rows)
+        expand_into(self.payload[start : self.ends[position]], into)
 
 
 def compress(values: Values, *, quick: bool = False) -> bytes:
@@ -72,14 +72,16 @@ def compress(values: Values, *, quick: bool = False) -> bytes:
     return bytes(standalone.simple_compress(np.ascontiguousarray(values), _QUICK if quick else _CONFIG))
 
 
-def expand(body: bytes, rows: int) -> Values:
-    """One array of known length."""
-    values = np.empty(rows, dtype=np.float64)
+def expand_into(body: bytes, values: Values) -> None:
+    """Decompress one array into its place.
+
+    Raises:
+        Damaged: These bytes are no compressed array.
+    """
     try:
         standalone.simple_decompress_into(body, values)
     except (RuntimeError, TypeError) as error:
         raise Damaged(str(error)) from error
-    return values
 
 
 def encode_times(times: Times) -> bytes:

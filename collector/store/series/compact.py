@@ -12,7 +12,8 @@ from collector.domain.series import Layout
 from collector.store.series import block, rollup, shelf
 from collector.store.series.head import HeadView
 from collector.store.series.heads import Place
-from collector.store.series.reader import Plan, Reader, Table, join, unpack
+from collector.store.series.reader import Plan, Reader
+from collector.store.series.table import Table, join, unpack
 from collector.store.series.tiers import RAW_TIER, TIERS, Tier
 
 
@@ -30,7 +31,7 @@ def from_head(reader: Reader, connection: Connection, place: Place, view: HeadVi
     stored = shelf.find(connection, RAW_TIER, scope, families=None, damages=reader.damages)
     if not stored:
         return draft(RAW_TIER, place, layout, fresh) if fresh.times.size else None
-    old = Table(stored[0].times, unpack(stored[0], layout, RAW_TIER, positions))
+    old = unpack(stored[:1], layout, RAW_TIER, positions)
     if np.isin(fresh.times, old.times).all():
         return None
     return draft(RAW_TIER, place, layout, join([old, fresh]))

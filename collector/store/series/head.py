@@ -7,7 +7,7 @@ never changed afterwards. Not thread-safe by itself (see `heads`); reads and wri
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -126,18 +126,18 @@ class HeadView:
     times: Times
     values: NDArray[np.float64]
 
-    def read(self, positions: Iterable[int]) -> tuple[Times, list[Values]]:
+    def read(self, positions: Sequence[int]) -> tuple[Times, list[Values]]:
         """Times and the columns asked for, ascending in time."""
         times = np.concatenate([*(chunk.times for chunk in self.chunks), self.times])
-        columns = [
-            np.concatenate(
-                [
-                    *(block.expand(chunk.columns[position], chunk.times.size) for chunk in self.chunks),
-                    self.values[:, position],
-                ]
-            )
-            for position in positions
-        ]
+        columns = [np.empty(times.size) for _ in positions]
+        start = 0
+        for chunk in self.chunks:
+            rows = slice(start, start + chunk.times.size)
+            start = rows.stop
+            for position, values in zip(positions, columns, strict=True):
+                block.expand_into(chunk.columns[position], values[rows])
+        for position, values in zip(positions, columns, strict=True):
+            values[start:] = self.values[:, position]
         if times.size > 1 and not np.all(times[1:] > times[:-1]):
             order = np.argsort(times, kind="stable")
             times, columns = times[order], [column[order] for column in columns]

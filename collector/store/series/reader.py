@@ -6,31 +6,19 @@ Decides nothing and writes nothing. Safe to call from any thread.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import accumulate
 
 import numpy as np
-from numpy.typing import NDArray
 from sqlalchemy import Connection
 
 from collector.domain.errors import InvalidInput
-from collector.domain.series import (
-    ABSENT,
-    NAME_LABEL,
-    Kind,
-    Layout,
-    Matcher,
-    Point,
-    SeriesData,
-    Times,
-    Values,
-    is_absent,
-)
+from collector.domain.series import NAME_LABEL, Kind, Layout, Matcher, Point, SeriesData, Times, Values, is_absent
 from collector.store.database import Database
 from collector.store.series import rollup, shelf
 from collector.store.series.heads import Heads, Place
 from collector.store.series.layouts import Layouts
+from collector.store.series.table import Columns, Table, Wanted, join, unpack
 from collector.store.series.tiers import RAW_TIER, TIERS, Tier
 
 INSTANCE_LABEL, JOB_LABEL = "instance", "job"
@@ -41,27 +29,7 @@ PLAN_LIMIT = 10_000
 
 Key = tuple[int, int]  # host id, layout id
 Identity = tuple[int, str, tuple[tuple[str, str], ...]]  # host id, metric name, the agent's labels
-Columns = dict[int, rollup.Slots]
-"""Position in the layout → slots; raw values are the slot "value"."""
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """Some columns of one host and layout, ascending in time."""
-
-    times: Times
-    columns: Columns
-
-    def clip(self, since_ms: int, until_ms: int) -> Table:
-        """Only the rows in `[since_ms, until_ms)`."""
-        low, high = np.searchsorted(self.times, (since_ms, until_ms))
-        if low == 0 and high == self.times.size:
-            return self
-        return self.keep(slice(low, high))
-
-    def keep(self, rows: slice | NDArray[np.int64]) -> Table:
-        """Only some rows."""
-        return Table(self.times[rows], {p: {n: v[rows] for n, v in s.items()} for p, s in self.columns.items()})
+Question = tuple[tuple[Matcher, ...], frozenset[str] | None]  # conditions on labels, and which metrics (None: any)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +38,7 @@ class Plan:
 
     columns: Mapping[int, tuple[int, ...]]
     hosts: frozenset[int] | None
-    slots: Mapping[Kind, tuple[str, ...]] | None = None  # of buckets; None: all
+    slots: Wanted | None = None  # of buckets; None: all
 
     def families(self, layouts: Layouts) -> set[str]:
         """Names of the metrics to read."""
@@ -80,6 +48,19 @@ class Plan:
             if (layout := layouts.get(layout_id)) is not None
             for position in positions
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """The newest row of one host and layout, and which of its columns are asked for."""
+
+    host_id: int
+    instance: str
+    layout_id: int
+    layout: Layout
+    positions: tuple[int, ...]
+    wall_ms: int
+    values: Values  # of every column
 
 
 @dataclass(slots=True)
@@ -92,7 +73,7 @@ class Reader:
     damages: shelf.Damages
     host_key: Callable[[int], str]
     horizons: dict[int, int]  # by resolution: history before this moment was deleted
-    _plans: dict[tuple[tuple[Matcher, ...], int], tuple[int, ...]] = field(default_factory=dict)
+    _plans: dict[tuple[Question, int], tuple[int, ...]] = field(default_factory=dict)
 
     def select(
         self,
@@ -100,6 +81,7 @@ class Reader:
         since_ms: int,
         until_ms: int,
         *,
+        names: frozenset[str] | None,
         host_ids: Collection[int] | None,
         resolution_ms: int | None,
         aggregate: str,
@@ -108,7 +90,7 @@ class Reader:
         if aggregate not in rollup.AGGREGATES:
             raise InvalidInput(f"Unknown aggregate “{aggregate}”.", fields={"aggregate": ", ".join(rollup.AGGREGATES)})
         level = self._level(since_ms, until_ms, resolution_ms)
-        plan = self._plan(matchers, host_ids)
+        plan = self._plan(matchers, host_ids, names=names)
         if not plan.columns or plan.hosts == frozenset() or until_ms <= since_ms:
             return []
         if level and aggregate in rollup.NEEDED:
@@ -118,37 +100,47 @@ class Reader:
         tables = self.db.read_now(lambda connection: self.read(connection, level, plan, (first, until_ms)))
         return self._assemble(tables, level, aggregate, (since_ms, until_ms))
 
+    def newest(
+        self, matchers: Sequence[Matcher], *, host_ids: Collection[int] | None, now_ms: int, max_age_ms: int
+    ) -> list[Standing]:
+        """The newest row of each host and layout with columns that match, unless older than `max_age_ms`."""
+        plan = self._plan(matchers, host_ids)
+        found = []
+        for host_id, layout_id, row in self.heads.newest(plan.hosts):
+            positions, layout = plan.columns.get(layout_id), self.layouts.get(layout_id)
+            if positions and layout is not None and now_ms - row.wall_ms < max_age_ms:
+                instance = self.host_key(host_id)
+                found.append(Standing(host_id, instance, layout_id, layout, positions, row.wall_ms, row.values))
+        return found
+
     def latest(
         self, matchers: Sequence[Matcher], *, host_ids: Collection[int] | None, now_ms: int, max_age_ms: int
     ) -> list[Point]:
         """The newest value of each series that matches and is not older than `max_age_ms`."""
-        plan = self._plan(matchers, host_ids)
         newest: dict[Identity, Point] = {}
-        for host_id, layout_id, row in self.heads.newest(plan.hosts):
-            positions = plan.columns.get(layout_id)
-            layout = self.layouts.get(layout_id)
-            if not positions or layout is None or now_ms - row.wall_ms >= max_age_ms:
-                continue
-            values = row.values[list(positions)]
-            instance = self.host_key(host_id)
-            for position, value, absent in zip(positions, values.tolist(), is_absent(values).tolist(), strict=True):
-                column = layout.columns[position]
-                identity = (host_id, column.name, column.labels)
+        for one in self.newest(matchers, host_ids=host_ids, now_ms=now_ms, max_age_ms=max_age_ms):
+            values = one.values[list(one.positions)]
+            for position, value, absent in zip(one.positions, values.tolist(), is_absent(values).tolist(), strict=True):
+                column = one.layout.columns[position]
+                identity = (one.host_id, column.name, column.labels)
                 known = newest.get(identity)
-                if not absent and (known is None or known.wall_ms < row.wall_ms):
-                    newest[identity] = Point(_labels(layout, position, instance), row.wall_ms, value)
+                if not absent and (known is None or known.wall_ms < one.wall_ms):
+                    newest[identity] = Point(_labels(one.layout, position, one.instance), one.wall_ms, value)
         return list(newest.values())
 
-    def _columns(self, layout_id: int, layout: Layout, matchers: tuple[Matcher, ...]) -> tuple[int, ...]:
+    def _columns(self, layout_id: int, layout: Layout, question: Question) -> tuple[int, ...]:
         """Positions of the columns that match; remembered, as layouts never change."""
-        known = self._plans.get((matchers, layout_id))
+        known = self._plans.get((question, layout_id))
         if known is None:
+            matchers, names = question
             known = tuple(
-                p for p, column in enumerate(layout.columns) if _matches(matchers, column.name, column.labels)
+                p
+                for p, column in enumerate(layout.columns)
+                if (names is None or column.name in names) and _matches(matchers, column.name, column.labels)
             )
             if len(self._plans) >= PLAN_LIMIT:
                 self._plans.clear()
-            self._plans[matchers, layout_id] = known
+            self._plans[question, layout_id] = known
         return known
 
     def _level(self, since_ms: int, until_ms: int, resolution_ms: int | None) -> int:
@@ -165,7 +157,9 @@ class Reader:
             f"No resolution of {resolution_ms} ms is kept.", fields={"resolution_ms": f"one of {allowed}"}
         )
 
-    def _plan(self, matchers: Sequence[Matcher], host_ids: Collection[int] | None) -> Plan:
+    def _plan(
+        self, matchers: Sequence[Matcher], host_ids: Collection[int] | None, *, names: frozenset[str] | None = None
+    ) -> Plan:
         on_host = [matcher for matcher in matchers if matcher.name in (INSTANCE_LABEL, JOB_LABEL)]
         on_column = tuple(matcher for matcher in matchers if matcher.name not in (INSTANCE_LABEL, JOB_LABEL))
         pairs = list(self.heads.pairs)
@@ -176,7 +170,7 @@ class Reader:
         columns = {}
         for layout_id in {layout_id for host_id, layout_id in pairs if hosts is None or host_id in hosts}:
             layout = self.layouts.get(layout_id)
-            if layout is not None and (positions := self._columns(layout_id, layout, on_column)):
+            if layout is not None and (positions := self._columns(layout_id, layout, (on_column, names))):
                 columns[layout_id] = positions
         return Plan(columns, hosts)
 
@@ -192,8 +186,8 @@ class Reader:
         # Heads first: whatever becomes a block in between is then seen twice, never not at all.
         views = self.heads.views(*span, layouts=plan.columns, hosts=plan.hosts)
         parts: dict[Key, list[Table]] = defaultdict(list)
-        for stored in self._find(connection, RAW_TIER, plan, span):
-            parts[stored.place[:2]].append(self._table(stored, RAW_TIER, plan).clip(*span))
+        for key, table in self._stored(connection, RAW_TIER, plan, span):
+            parts[key].append(table.clip(*span))
         for place, view in views:
             positions = plan.columns[place.layout_id]
             times, columns = view.read(positions)
@@ -209,30 +203,19 @@ class Reader:
         open_windows = {Place(p.host_id, p.layout_id, tier.window_of(p.window_ms)) for p, _ in heads}
         missing = shelf.uncovered(tier, scope, connection) | open_windows
         parts: dict[Key, list[Table]] = defaultdict(list)
-        for stored in self._find(connection, tier, plan, span):
-            if stored.place not in missing:
-                parts[stored.place[:2]].append(self._table(stored, tier, plan))
+        for key, table in self._stored(connection, tier, plan, span, without=missing):
+            parts[key].append(table)
         for window_ms in sorted({place.window_ms for place in missing}):
             hosts = frozenset(place.host_id for place in missing if place.window_ms == window_ms)
             inside = (max(window_ms, span[0]), min(window_ms + tier.window_ms, span[1]))
-            finer = self.read(connection, level - 1, Plan(plan.columns, hosts), inside)
+            finer = self.read(connection, level - 1, replace(plan, hosts=hosts), inside)
             for key, table in finer.items():
                 if Place(*key, window_ms) in missing:
-                    parts[key].append(self._narrow(self.roll(table, key[1], level), key[1], plan))
+                    parts[key].append(self.roll(table, key[1], level, slots=plan.slots))
         return {key: join(tables) for key, tables in parts.items()}
 
-    def _narrow(self, table: Table, layout_id: int, plan: Plan) -> Table:
-        """Only the slots that are asked for."""
-        layout, slots = self.layouts.get(layout_id), plan.slots
-        if slots is None or layout is None:
-            return table
-        return Table(
-            table.times,
-            {p: {name: found[name] for name in slots[layout.columns[p].kind]} for p, found in table.columns.items()},
-        )
-
-    def roll(self, table: Table, layout_id: int, level: int) -> Table:
-        """Rows of the next finer tier as buckets of this one."""
+    def roll(self, table: Table, layout_id: int, level: int, *, slots: Wanted | None = None) -> Table:
+        """Rows of the next finer tier as buckets of this one, with only the slots that are asked for."""
         layout = self.layouts.get(layout_id)
         assert layout is not None
         if table.times.size == 0:
@@ -240,28 +223,33 @@ class Reader:
         resolution_ms = TIERS[level].resolution_ms
         times, starts = rollup.edges(table.times if level == 1 else table.times - 1, resolution_ms)
         columns: Columns = {}
-        for position, slots in table.columns.items():
+        for position, found in table.columns.items():
             kind = layout.columns[position].kind
+            wanted = rollup.SLOTS[kind] if slots is None else slots[kind]
             if level == 1:
-                columns[position] = rollup.from_samples(kind, slots["value"], starts)
+                columns[position] = rollup.from_samples(found["value"], starts, wanted)
             else:
-                columns[position] = rollup.from_buckets(kind, slots, starts)
+                columns[position] = rollup.from_buckets(found, starts, wanted)
         return Table(times, columns)
 
     def _scope(self, tier: Tier, plan: Plan, span: tuple[int, int]) -> shelf.Scope:
         last = span[1] - 1
         return shelf.Scope(plan.columns, plan.hosts, tier.window_of(span[0]), tier.window_of(last) + tier.window_ms)
 
-    def _find(self, connection: Connection, tier: Tier, plan: Plan, span: tuple[int, int]) -> list[shelf.Stored]:
-        families = plan.families(self.layouts)
-        scope = self._scope(tier, plan, span)
-        return shelf.find(connection, tier, scope, families=families, damages=self.damages)
-
-    def _table(self, stored: shelf.Stored, tier: Tier, plan: Plan) -> Table:
-        layout = self.layouts.get(stored.place.layout_id)
-        assert layout is not None
-        positions = plan.columns[stored.place.layout_id]
-        return Table(stored.times, unpack(stored, layout, tier, positions, slots=plan.slots))
+    def _stored(
+        self, connection: Connection, tier: Tier, plan: Plan, span: tuple[int, int], *, without: Collection[Place] = ()
+    ) -> Iterator[tuple[Key, Table]]:
+        """What is in blocks, each host and layout as one table."""
+        scope, families = self._scope(tier, plan, span), plan.families(self.layouts)
+        found: dict[Key, list[shelf.Stored]] = defaultdict(list)
+        for stored in shelf.find(connection, tier, scope, families=families, damages=self.damages):
+            if stored.place not in without:
+                found[stored.place[:2]].append(stored)
+        for key, blocks in found.items():
+            layout = self.layouts.get(key[1])
+            assert layout is not None
+            slots = None if tier is RAW_TIER else plan.slots
+            yield key, unpack(blocks, layout, tier, plan.columns[key[1]], slots=slots)
 
     def _assemble(
         self, tables: Mapping[Key, Table], level: int, aggregate: str, span: tuple[int, int]
@@ -271,85 +259,25 @@ class Reader:
         for (host_id, layout_id), table in sorted(tables.items(), key=lambda item: item[0]):
             layout = self.layouts.get(layout_id)
             assert layout is not None
+            low, high = np.searchsorted(table.times, span)
+            common = table.times[low:high]
             for position, slots in table.columns.items():
                 column = layout.columns[position]
                 times, values = _values(table.times, slots, column.kind, level, aggregate)
-                low, high = np.searchsorted(times, span)
-                if low < high:
+                if times is table.times:
+                    # Whoever computes with series can see that these have their times in common.
+                    times, values = common, values[low:high]
+                else:
+                    own = slice(*np.searchsorted(times, span).tolist())
+                    times, values = times[own], values[own]
+                if times.size:
                     identity = (host_id, column.name, column.labels)
-                    parts[identity].append((times[low:high], values[low:high]))
+                    parts[identity].append((times, values))
                     labels[identity] = (layout, position)
         return [
             SeriesData(_labels(*labels[identity], self.host_key(identity[0])), *_merge(found))
             for identity, found in sorted(parts.items(), key=lambda item: item[0])
         ]
-
-
-def unpack(
-    stored: shelf.Stored,
-    layout: Layout,
-    tier: Tier,
-    positions: Iterable[int],
-    *,
-    slots: Mapping[Kind, tuple[str, ...]] | None = None,
-) -> Columns:
-    """The columns of a block, decompressed; columns of a damaged or missing family are left out."""
-    columns: Columns = {}
-    firsts: dict[str, dict[int, int]] = {}
-    for position in positions:
-        column = layout.columns[position]
-        family = stored.families.get(column.name)
-        if family is None:
-            continue
-        if column.name not in firsts:
-            firsts[column.name] = _first_arrays(layout, tier, column.name)
-        first, names = firsts[column.name][position], _slots(tier, column.kind)
-        columns[position] = {
-            name: family.array(first + offset)
-            for offset, name in enumerate(names)
-            if slots is None or name in slots[column.kind]
-        }
-    return columns
-
-
-def _slots(tier: Tier, kind: Kind) -> tuple[str, ...]:
-    return ("value",) if tier is RAW_TIER else rollup.SLOTS[kind]
-
-
-def _first_arrays(layout: Layout, tier: Tier, name: str) -> dict[int, int]:
-    """Position in the layout → where the arrays of that column begin in its family."""
-    positions = layout.families[name]
-    sizes = [len(_slots(tier, layout.columns[position].kind)) for position in positions]
-    return dict(zip(positions, accumulate(sizes, initial=0), strict=False))
-
-
-def join(tables: Sequence[Table]) -> Table:
-    """Several tables as one; of two rows with the same time the one in the earlier table stays."""
-    if len(tables) == 1:
-        return tables[0]
-    times = np.concatenate([table.times for table in tables])
-    columns: Columns = {}
-    for position in sorted({position for table in tables for position in table.columns}):
-        columns[position] = _stack(tables, position)
-    if times.size > 1 and not np.all(times[1:] > times[:-1]):
-        _, rows = np.unique(times, return_index=True)
-        return Table(times, columns).keep(rows)
-    return Table(times, columns)
-
-
-def _stack(tables: Sequence[Table], position: int) -> rollup.Slots:
-    example = next(table.columns[position] for table in tables if position in table.columns)
-    stacked = {}
-    for name in example:
-        # A part whose family is damaged has no values there: absent, a count of zero.
-        fill = 0.0 if name in ("count", "sum", "increase") else ABSENT
-        stacked[name] = np.concatenate(
-            [
-                table.columns[position][name] if position in table.columns else np.full(table.times.size, fill)
-                for table in tables
-            ]
-        )
-    return stacked
 
 
 def _values(times: Times, slots: rollup.Slots, kind: Kind, level: int, aggregate: str) -> tuple[Times, Values]:

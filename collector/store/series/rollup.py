@@ -8,7 +8,7 @@ sample in a bucket has count, sum and increase 0 and NaN elsewhere. Pure numpy.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from collector.domain.series import Kind, Times, Values
 
 Slots = Mapping[str, Values]
 Positions = NDArray[np.int64]
+Mask = NDArray[np.bool_]
 
 SLOTS: dict[Kind, tuple[str, ...]] = {
     Kind.GAUGE: ("min", "max", "sum", "count", "last"),
@@ -32,38 +33,22 @@ def edges(times: Times, resolution_ms: int) -> tuple[Times, Positions]:
     return label[starts], starts
 
 
-def from_samples(kind: Kind, values: Values, starts: Positions) -> Slots:
-    """The slots of one column from its samples."""
+def from_samples(values: Values, starts: Positions, wanted: Iterable[str]) -> Slots:
+    """Some slots of one column from its samples."""
     number = ~np.isnan(values)
-    count = np.add.reduceat(number, starts, dtype=np.float64)
-    last = _pick(values, _last_number(number, starts))
     with np.errstate(over="ignore", invalid="ignore"):
-        if kind is Kind.COUNTER:
-            first = _pick(values, _first_number(number, starts))
-            return {"first": first, "last": last, "increase": _inside(values, number, starts), "count": count}
-        low = np.minimum.reduceat(np.where(number, values, np.inf), starts)
-        high = np.maximum.reduceat(np.where(number, values, -np.inf), starts)
-        total = np.add.reduceat(np.where(number, values, 0.0), starts)
-    low[count == 0] = high[count == 0] = np.nan
-    return {"min": low, "max": high, "sum": total, "count": count, "last": last}
+        return {slot: _FROM_SAMPLES[slot](values, number, starts) for slot in wanted}
 
 
-def from_buckets(kind: Kind, fine: Slots, starts: Positions) -> Slots:
-    """The slots of one column from its finer buckets; `starts` as from `edges` of the finer labels minus one."""
-    number = fine["count"] > 0
-    count = np.add.reduceat(fine["count"], starts)
-    last = _pick(fine["last"], _last_number(number, starts))
+def from_buckets(fine: Slots, starts: Positions, wanted: Iterable[str]) -> Slots:
+    """Some slots of one column from the same ones of its finer buckets, and its counts or last values.
+
+    `starts` is as from `edges` of the finer labels minus one.
+    """
+    # The last value of a bucket is NaN where it has no sample, and only there.
+    number = fine["count"] > 0 if "count" in fine else ~np.isnan(fine["last"])
     with np.errstate(over="ignore", invalid="ignore"):
-        if kind is Kind.COUNTER:
-            first = _pick(fine["first"], _first_number(number, starts))
-            total = np.add.reduceat(np.where(number, fine["increase"], 0.0), starts)
-            between = np.where(_same_bucket(number, starts), steps(fine), 0.0)
-            return {"first": first, "last": last, "increase": total + np.add.reduceat(between, starts), "count": count}
-        low = np.minimum.reduceat(np.where(number, fine["min"], np.inf), starts)
-        high = np.maximum.reduceat(np.where(number, fine["max"], -np.inf), starts)
-        total = np.add.reduceat(fine["sum"], starts)
-    low[count == 0] = high[count == 0] = np.nan
-    return {"min": low, "max": high, "sum": total, "count": count, "last": last}
+        return {slot: _FROM_BUCKETS[slot](fine, number, starts) for slot in wanted}
 
 
 def steps(slots: Slots) -> Values:
@@ -100,7 +85,39 @@ def _mean(slots: Slots) -> Values:
     return slots["sum"] / np.maximum(slots["count"], 1.0)
 
 
-def _inside(values: Values, number: NDArray[np.bool_], starts: Positions) -> Values:
+def _count(number: Mask, starts: Positions) -> Values:
+    return np.add.reduceat(number, starts, dtype=np.float64)
+
+
+def _lowest(values: Values, number: Mask, starts: Positions) -> Values:
+    low = np.minimum.reduceat(np.where(number, values, np.inf), starts)
+    return np.where(np.logical_or.reduceat(number, starts), low, np.nan)
+
+
+def _highest(values: Values, number: Mask, starts: Positions) -> Values:
+    high = np.maximum.reduceat(np.where(number, values, -np.inf), starts)
+    return np.where(np.logical_or.reduceat(number, starts), high, np.nan)
+
+
+def _total(values: Values, number: Mask, starts: Positions) -> Values:
+    return np.asarray(np.add.reduceat(np.where(number, values, 0.0), starts))
+
+
+def _first(values: Values, number: Mask, starts: Positions) -> Values:
+    return _pick(values, _first_number(number, starts))
+
+
+def _last(values: Values, number: Mask, starts: Positions) -> Values:
+    return _pick(values, _last_number(number, starts))
+
+
+def _grown(fine: Slots, number: Mask, starts: Positions) -> Values:
+    """Growth inside the finer buckets, and from each to the next of the same bucket."""
+    between = np.where(_same_bucket(number, starts), steps(fine), 0.0)
+    return _total(fine["increase"], number, starts) + np.add.reduceat(between, starts)
+
+
+def _inside(values: Values, number: Mask, starts: Positions) -> Values:
     before = _previous(number)
     grown = np.zeros(values.size)
     known = _same_bucket(number, starts)
@@ -109,26 +126,46 @@ def _inside(values: Values, number: NDArray[np.bool_], starts: Positions) -> Val
     return np.asarray(np.add.reduceat(grown, starts), dtype=np.float64)
 
 
-def _same_bucket(number: NDArray[np.bool_], starts: Positions) -> NDArray[np.bool_]:
+def _same_bucket(number: Mask, starts: Positions) -> Mask:
     """Which samples are numbers with another number before them in the same bucket."""
     own_start = np.repeat(starts, np.diff(starts, append=number.size))
     return np.asarray(number & (_previous(number) >= own_start))
 
 
-def _previous(number: NDArray[np.bool_]) -> Positions:
+def _previous(number: Mask) -> Positions:
     """Position of the newest number before each position; -1 where there is none."""
     newest = np.maximum.accumulate(np.where(number, np.arange(number.size), -1))
     return np.concatenate((np.array([-1]), newest[:-1]))
 
 
-def _last_number(number: NDArray[np.bool_], starts: Positions) -> Positions:
+def _last_number(number: Mask, starts: Positions) -> Positions:
     return np.asarray(np.maximum.reduceat(np.where(number, np.arange(number.size), -1), starts))
 
 
-def _first_number(number: NDArray[np.bool_], starts: Positions) -> Positions:
+def _first_number(number: Mask, starts: Positions) -> Positions:
     found = np.minimum.reduceat(np.where(number, np.arange(number.size), number.size), starts)
     return np.where(found == number.size, -1, found)
 
 
 def _pick(values: Values, positions: Positions) -> Values:
     return np.where(positions >= 0, values[np.maximum(positions, 0)], np.nan)
+
+
+_FROM_SAMPLES: dict[str, Callable[[Values, Mask, Positions], Values]] = {
+    "min": _lowest,
+    "max": _highest,
+    "sum": _total,
+    "count": lambda _, number, starts: _count(number, starts),
+    "first": _first,
+    "last": _last,
+    "increase": _inside,
+}
+_FROM_BUCKETS: dict[str, Callable[[Slots, Mask, Positions], Values]] = {
+    "min": lambda fine, number, starts: _lowest(fine["min"], number, starts),
+    "max": lambda fine, number, starts: _highest(fine["max"], number, starts),
+    "sum": lambda fine, _, starts: np.asarray(np.add.reduceat(fine["sum"], starts)),
+    "count": lambda fine, _, starts: np.asarray(np.add.reduceat(fine["count"], starts)),
+    "first": lambda fine, number, starts: _first(fine["first"], number, starts),
+    "last": lambda fine, number, starts: _last(fine["last"], number, starts),
+    "increase": _grown,
+}
