@@ -15,15 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from collector.domain import series
-from collector.domain.pattern import LENGTH_LIMIT
-from collector.domain.series import NAME_LABEL, Layout, SeriesData
+from collector.domain.series import NAME_LABEL, Layout, SeriesData, Times, Values
+from collector.edges.http.grid import Beats
 from collector.edges.http.i18n import mark
 
-Values = NDArray[np.float64]
 LINES_MOST = 10
 """More lines than this cannot be told apart; the largest stay."""
-STEP_LEAST_MS = 5000
-REACH_MS = 10_000
 SIGNIFICANT = 6
 EXACT_TENS = 22
 _VIRTUAL_DEVICES = re.compile(r"(lo|veth.*|cali.*|tunl.*|ifb\d+|dummy\d+|loop\d+|ram\d+|zram\d+|sr\d+|fd\d+)")
@@ -197,96 +194,23 @@ CHARTS: tuple[Chart, ...] = (
     ),
     Chart("swap", mark("Swap"), "bytes", "line", _of("node_memory_", "SwapTotal_bytes", "SwapFree_bytes"), _swap),
 )  # fmt: skip
-NAMES = tuple(sorted({name for chart in CHARTS for name in chart.names}))
+NAMES = frozenset(name for chart in CHARTS for name in chart.names)
 COUNTER_SUFFIX = "_total"
-BESIDE = 3
-"""So many beats on each side tell what was usual at the time."""
 
 
-def _alternatives(names: Iterable[str]) -> tuple[str, ...]:
-    """As few regular expressions as match these names and nothing else."""
-    patterns: list[str] = []
-    for name in names:
-        if patterns and len(patterns[-1]) + 1 + len(name) <= LENGTH_LIMIT:
-            patterns[-1] += f"|{name}"
-        else:
-            patterns.append(name)
-    return tuple(patterns)
-
-
-NAME_PATTERNS = _alternatives(NAMES)
-
-
-def grid(since_ms: int, until_ms: int, points: int) -> NDArray[np.int64]:
-    """Equally spaced times that end at or before `until_ms`, one before `since_ms` for the first rate included."""
-    step = max(STEP_LEAST_MS, -(-(until_ms - since_ms) // max(points, 1)))
-    first = since_ms // step * step
-    return np.arange(first, until_ms + 1, step, dtype=np.int64)
-
-
-def history(found: Iterable[SeriesData], times: NDArray[np.int64]) -> Frame:
+def history(found: Iterable[SeriesData], times: Times) -> Frame:
     """Stored series on a grid: counters by their growth, gauges as the mean between two times."""
+    known = list(found)
+    beats: dict[int, Beats] = {}
     table: dict[str, list[tuple[Mapping[str, str], Values]]] = {}
-    step = int(times[1] - times[0]) if times.size > 1 else STEP_LEAST_MS
-    for one in found:
+    for one in known:
+        shared = beats.get(id(one.times))
+        if shared is None:
+            shared = beats[id(one.times)] = Beats(one.times, times)
         name = one.labels[NAME_LABEL]
-        reach = np.maximum(_reaches(one.times), step)
-        if name.endswith(COUNTER_SUFFIX):
-            values = _grown(one, times, step_ms=step)
-        else:
-            stood = series.resample(one.times, one.values, times, lookback_ms=int(reach.max(initial=step)))
-            newest = np.maximum(np.searchsorted(one.times, times, side="right") - 1, 0)
-            if one.times.size:
-                stood = np.where(times - one.times[newest] < reach[newest], stood, np.nan)
-            values = stood if step * series.GAP_FACTOR <= np.median(reach) * 1.5 else _means(one, times, stood)
+        values = shared.totals(one.values) if name.endswith(COUNTER_SUFFIX) else shared.levels(one.values)
         table.setdefault(name, []).append((one.labels, values))
     return Frame(times, table)
-
-
-def _reaches(times: NDArray[np.int64]) -> Values:
-    """How long each sample stands for, in milliseconds, until nothing is known.
-
-    A few of the series' usual beats; where the beat was another one then, as in older and thinner rows, a few of those.
-    """
-    if times.size < 2:
-        return np.full(times.shape, float(series.LOOKBACK_MS))
-    beats = np.diff(times).astype(np.float64)
-    usual = float(np.median(beats)) * series.GAP_FACTOR
-    reaches = np.full(times.shape, usual)
-    odd = np.flatnonzero(beats > usual)
-    if odd.size:
-        around = np.pad(beats, BESIDE, mode="symmetric")
-        beside = np.stack([around[odd + place] for place in range(2 * BESIDE + 1) if place != BESIDE])
-        reaches[odd] = np.maximum(usual, np.median(beside, axis=0) * series.GAP_FACTOR)
-    reaches[-1] = reaches[-2]
-    return reaches
-
-
-def _grown(one: SeriesData, times: NDArray[np.int64], *, step_ms: int) -> Values:
-    """What a counter had grown by at each time, interpolated, since times and beats do not fall together.
-
-    Its first and its last rate are taken to hold a moment longer, so that a new host's lines show with its second beat.
-    """
-    number = np.isfinite(one.values)
-    at, values = one.times[number], one.values[number]
-    if at.size < 2:
-        return np.full(times.shape, np.nan)
-    total = np.concatenate(([0.0], np.cumsum(series.increments(values))))
-    gaps = np.concatenate(([np.inf], np.maximum(_reaches(at)[:-1], step_ms), [np.inf]))
-    slopes, reach = np.diff(total)[[0, -1]] / np.diff(at)[[0, -1]], min(step_ms, REACH_MS)
-    at = np.concatenate(([at[0] - reach], at, [at[-1] + reach]))
-    total = np.concatenate(([-slopes[0] * reach], total, [total[-1] + slopes[1] * reach]))
-    later = np.clip(np.searchsorted(at, times), 1, at.size - 1)
-    is_known = (times >= at[0]) & (times <= at[-1]) & (at[later] - at[later - 1] <= gaps[later - 1])
-    return np.where(is_known, np.interp(times, at, total), np.nan)
-
-
-def _means(one: SeriesData, times: NDArray[np.int64], otherwise: Values) -> Values:
-    number = np.isfinite(one.values)
-    bucket = np.searchsorted(times, one.times[number])
-    count = np.bincount(bucket, minlength=times.size + 1)[: times.size]
-    total = np.bincount(bucket, weights=one.values[number], minlength=times.size + 1)[: times.size]
-    return np.where(count > 0, total / np.maximum(count, 1), otherwise)
 
 
 def beat(layout: Layout, times: tuple[int, int], before: Values, now: Values) -> Frame:

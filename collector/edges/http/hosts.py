@@ -14,11 +14,12 @@ from collector.domain.interval import Span
 from collector.domain.registers.base import Actor
 from collector.domain.registers.kinds import slugify
 from collector.domain.sample import State
-from collector.domain.series import LOOKBACK_MS, NAME_LABEL, Matcher, SeriesData
+from collector.domain.series import LOOKBACK_MS
 from collector.domain.status import timeline
 from collector.edges.http import charts, observed
 from collector.edges.http.context import Context, context_of, viewer_of
 from collector.edges.http.form import fields_of, is_count
+from collector.edges.http.grid import STEP_LEAST_MS, grid
 from collector.edges.http.render import json_bytes
 from collector.edges.http.routing import Page, Permission, Route
 from collector.edges.http.services import strip_of
@@ -216,19 +217,17 @@ async def chart_data(request: web.Request) -> web.Response:
         raise InvalidInput("That many points cannot be drawn.", fields={"points": f"From 2 to {POINTS_MOST}."})
     host = await context.db.read(lambda connection: registers.by_key(connection, "host", key))
     drawn = await asyncio.to_thread(_draw, context, host.id, span, int(points))
-    return web.Response(body=json_bytes({"charts": drawn}), content_type="application/json")
+    return web.Response(body=drawn, content_type="application/json")
 
 
-def _draw(context: Context, host_id: int, span: Span, points: int) -> dict[str, Any]:
-    times = charts.grid(span.since_ms, span.until_ms, points)
-    step = int(times[1] - times[0]) if times.size > 1 else charts.STEP_LEAST_MS
+def _draw(context: Context, host_id: int, span: Span, points: int) -> bytes:
+    times = grid(span.since_ms, span.until_ms, points)
+    step = int(times[1] - times[0]) if times.size > 1 else STEP_LEAST_MS
     since_ms = int(times[0]) - max(step, LOOKBACK_MS)
-    found: list[SeriesData] = []
-    # A few questions for all of them: the blocks of a month are opened for each question anew.
-    for names in charts.NAME_PATTERNS:
-        matcher = Matcher(NAME_LABEL, "=~", names)
-        found += context.series.select([matcher], since_ms, span.until_ms + 1, host_ids=[host_id])
-    return charts.draw(charts.history(found, times), since_ms=span.since_ms, until_ms=span.until_ms)
+    # One question for all of them: the blocks of a month are opened for each question anew.
+    found = context.series.select((), since_ms, span.until_ms + 1, names=charts.NAMES, host_ids=[host_id])
+    drawn = charts.draw(charts.history(found, times), since_ms=span.since_ms, until_ms=span.until_ms)
+    return json_bytes({"charts": drawn})
 
 
 async def accept(request: web.Request) -> web.StreamResponse:

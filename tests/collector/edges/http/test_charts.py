@@ -7,6 +7,7 @@ import pytest
 
 from collector.domain.series import SeriesData
 from collector.edges.http import charts
+from collector.edges.http.grid import grid
 
 CPU = {"__name__": "node_cpu_seconds_total", "cpu": "0"}
 BEAT_MS = 10_000
@@ -18,7 +19,7 @@ def counting(mode: str, times: np.ndarray, per_second: float) -> SeriesData:
 
 
 def drawn(found: list[SeriesData], *, since_ms: int, until_ms: int, points: int) -> dict[str, list[float]]:
-    frame = charts.history(found, charts.grid(since_ms, until_ms, points))
+    frame = charts.history(found, grid(since_ms, until_ms, points))
     lines = charts.draw(frame, since_ms=since_ms, until_ms=until_ms)["cpu"]["series"]
     return {one["label"]: [v for v in one["values"] if v is not None] for one in lines}
 
