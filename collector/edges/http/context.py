@@ -49,6 +49,7 @@ class Context:
     metrics: Any = None
     public_url: str = ""  # as people reach it, without a trailing slash; empty: take it from the request
     scrape: dict[str, Any] = field(default_factory=dict)  # what /metrics read last, for the next scraper
+    words: dict[Any, Any] = field(default_factory=dict)  # the text of series, for the next one who asks /federate
     simulated: bool = False  # the demo: every page says that its numbers are made up
 
 

@@ -12,13 +12,13 @@ from fractions import Fraction
 
 from aiohttp import web
 from prometheus_client.core import Metric
-from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import CollectorRegistry
 
 from collector.domain.sample import State
 from collector.edges.http.context import Context, context_of
+from collector.edges.http.exposition import escaped, format_of, gauge, head, number
 from collector.edges.http.routing import Permission, Route
-from collector.metrics import gauge, series_families
+from collector.metrics import series_families
 from collector.store import agents, alerts, outbox, registers, sla, status
 from collector.store.database import Connection
 
@@ -28,24 +28,27 @@ FRESH_MS = 5_000
 
 async def metrics(request: web.Request) -> web.Response:
     """Every family, in the format that the scraper asks for."""
-    context = context_of(request)
-    read = await _read(context)
-    encode, content_type = choose_encoder(request.headers.get("Accept", ""))
-    body = await asyncio.to_thread(encode, _Both(context.metrics.registry, read))
-    return web.Response(body=body, headers={"Content-Type": content_type})
+    context, wanted = context_of(request), format_of(request.headers.get("Accept", ""))
+    store, read = await _read(context)
+
+    def encode() -> bytes:
+        own = wanted.encode(_Both(context.metrics.registry, store)).removesuffix(wanted.end.encode())
+        return b"".join((own, read, wanted.end.encode()))
+
+    return web.Response(body=await asyncio.to_thread(encode), headers={"Content-Type": wanted.content_type})
 
 
-async def _read(context: Context) -> list[Metric]:
+async def _read(context: Context) -> tuple[list[Metric], bytes]:
+    """What the store says of itself, and the text of what the database says of everything else."""
     kept, now_ms = context.scrape, context.clock()
     if not kept or now_ms - kept["at_ms"] >= FRESH_MS:
         statistics = await asyncio.to_thread(context.series.statistics)
-        found = await context.db.read(lambda connection: list(families(connection, now_ms)))
-        kept.update(at_ms=now_ms, families=[*series_families(statistics, now_ms=now_ms), *found])
-    read: list[Metric] = kept["families"]
-    return read
+        text = await context.db.read(lambda connection: "".join(families(connection, now_ms)).encode())
+        kept.update(at_ms=now_ms, store=series_families(statistics, now_ms=now_ms), text=text)
+    return kept["store"], kept["text"]
 
 
-def families(connection: Connection, now_ms: int) -> Iterator[Metric]:
+def families(connection: Connection, now_ms: int) -> Iterator[str]:
     """What the database says: services, checks, hosts, agents, alerts, messages."""
     yield from _services(connection, now_ms)
     yield from _subjects(connection)
@@ -59,7 +62,7 @@ def families(connection: Connection, now_ms: int) -> Iterator[Metric]:
     yield gauge("outbox_oldest_seconds", "Age of the oldest notification that waits.", [((), oldest)], ())
 
 
-def _services(connection: Connection, now_ms: int) -> Iterator[Metric]:
+def _services(connection: Connection, now_ms: int) -> Iterator[str]:
     records = {one.id: one for one in registers.all_of(connection, "service")}
     history = sla.versions(connection)
     info = [((one.key, one.name, one.criticality, one.owner), 1.0) for one in records.values()]
@@ -74,7 +77,7 @@ def _services(connection: Connection, now_ms: int) -> Iterator[Metric]:
     yield from _availability(found)
 
 
-def _availability(found: dict[str, sla.Availability]) -> Iterator[Metric]:
+def _availability(found: dict[str, sla.Availability]) -> Iterator[str]:
     def bounds(one: sla.Availability) -> Iterable[tuple[str, Fraction | None]]:
         judged = one.evaluation
         return (("strict", judged.strict), ("lenient", judged.lenient), ("measured", judged.measured))
@@ -102,19 +105,25 @@ def _availability(found: dict[str, sla.Availability]) -> Iterator[Metric]:
     yield gauge("service_error_budget_left_seconds", text, left, ("service",))
 
 
-def _subjects(connection: Connection) -> Iterator[Metric]:
+def _subjects(connection: Connection) -> Iterator[str]:
     for subject in ("service", "check", "host"):
-        keys = {one.id: one.key for one in registers.all_of(connection, subject) if one.state != "retired"}
+        keys = registers.keys_in_use(connection, subject)
         now = status.present(connection, subject)
-        values = [
-            ((key, state.word), float(state is (now[record_id].state if record_id in now else State.UNKNOWN)))
-            for record_id, key in keys.items()
+        name = f"sigap_{subject}_state"
+        # Four lines for each of thousands of subjects, of which only the key differs.
+        lines = {
+            state: "".join(
+                f'{name}{{{subject}="\0",state="{one.word}"}} {number(float(one is state))}\n' for one in State
+            )
             for state in State
-        ]
-        yield gauge(f"{subject}_state", f"1 for the state that the {subject} is in.", values, (subject, "state"))
+        }
+        yield head(name, f"1 for the state that the {subject} is in.", "gauge")
+        for record_id, key in keys.items():
+            state = now[record_id].state if record_id in now else State.UNKNOWN
+            yield lines[state].replace("\0", escaped(key))
 
 
-def _agents(connection: Connection, now_ms: int) -> Iterator[Metric]:
+def _agents(connection: Connection, now_ms: int) -> Iterator[str]:
     hosts = {one.id: one for one in registers.all_of(connection, "host")}
     info = [((one.key, one.name, one.site, one.environment), 1.0) for one in hosts.values()]
     yield gauge("host_info", "Names of hosts.", info, ("host", "name", "site", "environment"))
