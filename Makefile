@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 SOURCES := $(shell find web/source web/locales -type f -not -name '*.mo' 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fix protos migration demo bench chaos assets lock counterparts
+.PHONY: help run test check fix protos migration demo bench chaos soak assets lock counterparts
 
 help:  ## Show the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 14
@@ -54,6 +54,9 @@ bench: $(STAMP) counterparts  ## What it costs, beside node_exporter, VictoriaMe
 
 chaos: $(STAMP)  ## Kill, cut and fill: the long versions of the fault tests
 	SIGAP_CHAOS=$${SIGAP_CHAOS:-long} $(BIN)/python -m pytest tests/chaos --timeout=3600 $(ARGS)
+
+soak: $(STAMP)  ## The product in use for an hour, watched for what grows: make soak MINUTES=60
+	$(BIN)/python -m tests.soak $(MINUTES)
 
 assets: $(STAMP)  ## Bundle the web assets anew
 	$(BIN)/python hatch_build.py
