@@ -225,7 +225,8 @@ def _result(result: pb.CheckResult, *, latest_ms: int) -> Result:
         raise Flaw(f"a result of {result.check_id} lies more than five minutes in the future")
     if max(result.interval_ms, result.timeout_ms) > BEAT_MS_MAX:
         raise Flaw(f"a result of {result.check_id} speaks for more than a day")
-    since_ms = result.since_ms if 0 < result.since_ms <= result.wall_ms else result.wall_ms
+    # Its first attempt may have shown something else, so that it counts from a later one of the same beat.
+    since_ms = result.since_ms if 0 < result.since_ms <= result.wall_ms + result.interval_ms else result.wall_ms
     return Result(
         result.check_id,
         result.wall_ms,

@@ -5,6 +5,7 @@ Rows in, domain values out. What a result means is decided in `domain.status`; w
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -12,13 +13,15 @@ from sqlalchemy import Connection, Row, bindparam, delete, func, insert, or_, se
 
 from collector.domain.interval import Span
 from collector.domain.sample import Result, State
-from collector.domain.status import Evidence, Run, evidence
+from collector.domain.status import Evidence, Hole, Run, evidence
 from collector.domain.status import insert as inserted
+from collector.domain.status import lose as without
 from collector.store import wording
 from collector.store.schema import agent, check_binding, status_now, status_span, transition
 
 IDS_AT_ONCE = 500
 """SQLite takes a bounded number of parameters in one statement."""
+FOR_EVER_MS = 1 << 62
 STATES: Mapping[str, State] = {state.word: state for state in State}
 
 
@@ -110,7 +113,9 @@ def _newest_runs(connection: Connection, check_ids: Iterable[int], since_ms: int
 
 def _run(row: Row[Any]) -> Run:
     reason = wording.together(row.reason, row.wording)
-    return Run(row.since_ms, row.until_ms, row.first_ms, row.last_ms, STATES[row.state], reason, row.known_ms, row.id)
+    holes = tuple(Hole(*one) for one in json.loads(row.holes))
+    span = (row.since_ms, row.until_ms, row.first_ms, row.last_ms)
+    return Run(*span, STATES[row.state], reason, row.known_ms, row.id, holes)
 
 
 def _replace(connection: Connection, before: Mapping[int, Sequence[Run]], after: Mapping[int, Sequence[Run]]) -> None:
@@ -136,7 +141,14 @@ def _replace(connection: Connection, before: Mapping[int, Sequence[Run]], after:
 def _columns(run: Run) -> dict[str, Any]:
     columns = run._asdict()
     del columns["id"]
-    return columns | {"state": run.state.word} | wording.apart(run.reason)
+    return columns | {"state": run.state.word, "holes": json.dumps(run.holes)} | wording.apart(run.reason)
+
+
+def lose(connection: Connection, agent_id: str, lost: Span) -> None:
+    """Take back what would stand for results of an agent's checks that are known to be lost."""
+    named = select(check_binding.c.check_id).where(check_binding.c.agent_id == agent_id)
+    before = runs(connection, set(connection.scalars(named)), Span(lost.since_ms - 1, FOR_EVER_MS))
+    _replace(connection, before, {check_id: without(some, lost) for check_id, some in before.items()})
 
 
 def runs(connection: Connection, check_ids: Collection[int], span: Span) -> dict[int, list[Run]]:

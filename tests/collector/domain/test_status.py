@@ -5,7 +5,18 @@ from hypothesis import strategies as st
 
 from collector.domain.interval import Span
 from collector.domain.sample import Result, State
-from collector.domain.status import Evidence, Run, Segment, durations, evidence, insert, reach_ms, timeline
+from collector.domain.status import (
+    Evidence,
+    Hole,
+    Run,
+    Segment,
+    durations,
+    evidence,
+    insert,
+    lose,
+    reach_ms,
+    timeline,
+)
 
 STEP, TIMEOUT, BEATS = 10, 4, 14
 END = STEP * (BEATS + 4)
@@ -38,18 +49,18 @@ def oracle(results: list[Result]) -> list[State]:
 
 
 @st.composite
-def histories(draw: st.DrawFn, *, longest_retry: int = TIMEOUT) -> list[Result]:
-    """One result per beat, some beats missing, some decided only after retries."""
+def histories(draw: st.DrawFn) -> list[Result]:
+    """One result per beat, some beats missing, some decided only by a later attempt."""
     beats = draw(st.lists(st.integers(1, BEATS), unique=True, max_size=BEATS))
     history = []
     for beat in beats:
         state = draw(st.sampled_from(list(State)))
-        before = draw(st.integers(0, longest_retry))
-        history.append(result(beat * STEP, state, beat * STEP - before, attempts=2))
+        retrying = draw(st.integers(0, STEP))
+        history.append(result(beat * STEP, state, beat * STEP + retrying, attempts=2))
     return history
 
 
-@given(histories(longest_retry=0), st.randoms(use_true_random=False))
+@given(histories(), st.randoms(use_true_random=False))
 def test_the_order_of_arrival_never_changes_what_is_stored(history: list[Result], random: object) -> None:
     shuffled = list(history)
     random.shuffle(shuffled)  # type: ignore[attr-defined]
@@ -59,11 +70,6 @@ def test_the_order_of_arrival_never_changes_what_is_stored(history: list[Result]
         (run.since_ms, run.until_ms, run.state) for run in in_order
     ]
     assert states(late) == oracle(history)
-
-
-@given(histories())
-def test_retries_in_order_of_time_are_stored_to_the_millisecond(history: list[Result]) -> None:
-    assert states(stored(sorted(history, key=lambda one: one.wall_ms))) == oracle(history)
 
 
 @given(histories())
@@ -104,8 +110,60 @@ def test_a_result_cannot_vouch_for_a_time_in_which_nothing_was_tried() -> None:
     assert evidence(result(1000, State.DOWN, since=1, attempts=2)).since_ms == 1000 - 2 * STEP - TIMEOUT
 
 
-def test_a_result_from_before_its_own_first_attempt_is_taken_at_its_word_for_the_later_time() -> None:
-    assert evidence(result(50, State.UP, since=70)).since_ms == 50
+def test_a_state_counts_from_the_attempt_that_first_showed_it_and_its_beat_is_over_after_one_interval() -> None:
+    assert evidence(result(50, State.UP, since=53, attempts=2)).since_ms == 53
+    assert evidence(result(50, State.UP, since=700, attempts=2)).since_ms == 50 + STEP
+
+
+def test_an_outage_ends_with_the_attempt_that_succeeded_and_not_with_the_beat_before_it() -> None:
+    runs = stored([result(10, State.DOWN, since=10, attempts=3), result(20, State.UP, since=26, attempts=3)])
+    assert [(run.since_ms, run.until_ms, run.state) for run in runs] == [(10, 26, State.DOWN), (26, 44, State.UP)]
+
+
+def test_a_late_contradiction_counts_until_the_attempt_that_shows_otherwise() -> None:
+    runs = stored([result(10, State.UP), result(30, State.UP, since=33, attempts=2), result(40, State.UP)])
+    assert [run.holes for run in runs] == [(Hole(10, 33, 30),)]
+    runs = insert(runs, evidence(result(20, State.DOWN, since=22, attempts=2)), known_ms=1)
+    assert [(run.since_ms, run.until_ms, run.state, run.holes) for run in runs] == [
+        (10, 22, State.UP, ()),
+        (22, 33, State.DOWN, ()),
+        (33, 64, State.UP, ()),
+    ]
+
+
+def test_a_lost_result_takes_back_what_stood_for_it() -> None:
+    runs = lose(stored([result(at, State.UP) for at in (10, 20, 40, 50)]), Span(25, 35))
+    assert [(run.since_ms, run.until_ms) for run in runs] == [(10, 25), (40, 74)]
+    assert lose(runs, Span(25, 35)) == runs
+
+
+def test_a_lost_result_before_a_change_takes_back_what_stood_for_it() -> None:
+    runs = lose(stored([result(10, State.UP), result(30, State.DOWN)]), Span(15, 25))
+    assert [(run.since_ms, run.until_ms) for run in runs] == [(10, 15), (30, 54)]
+
+
+def test_a_loss_after_the_last_result_ends_what_it_says() -> None:
+    runs = stored([result(10, State.UP), result(20, State.UP)])
+    assert [run.until_ms for run in lose(runs, Span(21, 90))] == [21]
+    assert insert(lose(runs, Span(21, 90)), evidence(result(90, State.UP)), known_ms=1)[1].since_ms == 90
+
+
+def test_a_loss_of_something_else_takes_nothing_back() -> None:
+    runs = stored([result(at, State.UP) for at in (10, 20, 30)])
+    assert lose(runs, Span(12, 19)) == runs
+    assert lose(runs, Span(31, 33)) == runs
+
+
+@given(histories(), st.integers(0, END), st.integers(1, END))
+def test_a_loss_only_moves_time_to_unknown(history: list[Result], since_ms: int, length_ms: int) -> None:
+    before = stored(history)
+    lost = Span(since_ms, since_ms + length_ms)
+    after = states(lose(before, lost))
+    assert all(now in (State.UNKNOWN, known) for now, known in zip(after, states(before), strict=True))
+    assert after[:since_ms] == states(before)[:since_ms]
+    at_once = [one.wall_ms for one in history if one.since_ms == one.wall_ms]
+    taken = [at for at in at_once if lost.since_ms <= at < lost.until_ms]
+    assert [after[at] for at in taken] == [states(before)[at] for at in taken]
 
 
 def test_late_evidence_fills_the_hole_and_joins_both_sides() -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from sqlalchemy import insert, select
+from sqlalchemy import Connection, insert, select
 
 from collector.domain.interval import Span
 from collector.domain.sample import Result, State
@@ -17,8 +17,9 @@ from collector.store.status import Transition
 STEP, TIMEOUT = 10_000, 4_000
 
 
-def result(beat: int, state: State, reason: str = "") -> Result:
-    return Result("local:web", beat * STEP, state, 0.0, reason, beat * STEP, 1, STEP, TIMEOUT)
+def result(beat: int, state: State, reason: str = "", *, retried_ms: int = 0) -> Result:
+    """A result whose state was first shown that much after its beat."""
+    return Result("local:web", beat * STEP, state, 0.0, reason, beat * STEP + retried_ms, 1, STEP, TIMEOUT)
 
 
 def stored(database: Database, check_id: int) -> list[tuple[int, int, State]]:
@@ -29,7 +30,11 @@ def stored(database: Database, check_id: int) -> list[tuple[int, int, State]]:
 @pytest.mark.parametrize("seed", range(6))
 def test_what_is_stored_does_not_depend_on_the_order_of_arrival(database: Database, seed: int) -> None:
     chance = random.Random(seed)
-    beats = [result(beat, chance.choice(list(State))) for beat in range(1, 60) if chance.random() < 0.8]
+    beats = [
+        result(beat, chance.choice([State.UP, State.UP, *State]), retried_ms=chance.choice([0, 0, 3_000, 9_000]))
+        for beat in range(1, 60)
+        if chance.random() < 0.8
+    ]
     expected: list[object] = []
     for one in beats:
         expected = inserted(expected, evidence(one), known_ms=0)  # type: ignore[arg-type, assignment]
@@ -39,6 +44,21 @@ def test_what_is_stored_does_not_depend_on_the_order_of_arrival(database: Databa
         batch, late = late[:7], late[7:]
         database.write_now(lambda c, batch=batch: status.absorb(c, [(1, one) for one in batch], known_ms=5))  # type: ignore[misc]
     assert stored(database, 1) == [(run[0], run[1], run[4]) for run in expected]  # type: ignore[index]
+
+
+def test_what_is_known_to_be_lost_is_unknown_and_not_bridged(database: Database) -> None:
+    batch = [(check, result(beat, State.UP)) for check in (1, 2) for beat in (1, 2, 4, 5)]
+
+    def work(connection: Connection) -> None:
+        connection.execute(insert(agent).values(id="a", host_id=1, host_name="h", status="active", enrolled_ms=0))
+        status.bind(connection, "a", "local:web", check_id=1)
+        status.absorb(connection, batch, known_ms=0)
+        status.lose(connection, "a", Span(25_000, 35_000))
+
+    database.write_now(work)
+    end_ms = 5 * STEP + 2 * STEP + TIMEOUT
+    assert stored(database, 1) == [(STEP, 25_000, State.UP), (4 * STEP, end_ms, State.UP)]
+    assert stored(database, 2) == [(STEP, end_ms, State.UP)]
 
 
 def test_equal_results_are_one_row_however_many_arrive(database: Database) -> None:
