@@ -16,7 +16,7 @@ from agent.probes.endpoint import Deadline
 from agent.reason import Reason
 from agent.sample import State
 
-RUNNING = Measure("probe_process_count", "Running processes that match, without zombies")
+RUNNING = Measure("probe_process_matches", "Running processes that match, without zombies")
 
 PROC = Path("/proc")
 COMM_CHARACTERS = 15

@@ -61,7 +61,7 @@ def test_this_very_process_is_found() -> None:
     observation = run("process", process=name)
     assert observation.outcome is not None
     assert observation.outcome.state is State.UP
-    assert numbers(observation)["probe_process_count"] >= 1
+    assert numbers(observation)["probe_process_matches"] >= 1
 
 
 def test_too_few_and_too_many_are_down() -> None:

@@ -175,10 +175,15 @@ def address() -> Iterator[str]:
         process.terminate()
 
 
-def scrape(address: str) -> Scrape:
+def text_of(address: str) -> str:
+    """What it exposes."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with opener.open(f"http://{address}/metrics", timeout=DEADLINE_SECONDS) as answer:
-        text = answer.read().decode()
+        return str(answer.read().decode())
+
+
+def scrape(address: str) -> Scrape:
+    text = text_of(address)
     values: dict[Series, float] = {}
     for line in text.splitlines():
         match = LINE.fullmatch(line)
