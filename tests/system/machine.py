@@ -27,6 +27,7 @@ NAMESPACES = ("--mount", "--pid", "--cgroup", "--uts", "--ipc", "--net")
 SECONDS = 20.0
 UNITS = Path("/units")
 DBUS = ("dbus.service", "dbus.socket", "shutdown.target", "sockets.target")
+DEVICES = ("full", "null", "random", "tty", "urandom", "zero")
 EMPTY = ("basic", "multi-user", "network", "network-online", "sysinit")
 
 # $1 is an empty folder; what follows it is bound into the machine as it is, read-only.
@@ -44,7 +45,16 @@ mount -t sysfs -o ro sysfs sys
 mount -t cgroup2 cgroup2 sys/fs/cgroup
 mount -t tmpfs tmpfs run
 mount -t tmpfs tmpfs tmp
-mount --rbind /dev dev
+mount -t tmpfs tmpfs dev
+mkdir dev/pts dev/shm
+mount -t devpts -o newinstance,ptmxmode=0666 devpts dev/pts
+mount -t tmpfs tmpfs dev/shm
+ln -s pts/ptmx dev/ptmx
+ln -s /proc/self/fd dev/fd
+for device in {" ".join(DEVICES)}; do
+  touch "dev/$device"
+  mount --bind "/dev/$device" "dev/$device"
+done
 rm -rf etc/systemd/system etc/sigap lib/systemd/system-generators var/lib/sigap var/lib/sigap-agent
 mkdir -p etc/systemd/system etc/sigap .{UNITS}/multi-user.target.wants
 echo 0123456789abcdef0123456789abcdef >etc/machine-id
