@@ -40,6 +40,7 @@ PAGE_BYTES = 4096
 EPHEMERAL_PORT = 32_768
 """Ports from here on are handed out by the kernel: whoever listens there listens elsewhere tomorrow."""
 
+NAME_CHARACTERS = 15
 LOOPBACK_IPV6 = "0" * 31 + "1"
 
 _WORD_BYTES = 4
@@ -131,11 +132,22 @@ def _owners(proc: Path) -> dict[str, str]:
         descriptors = f"{folder}/{process}/fd"
         try:
             inodes = list(filter(None, [_socket_inode(f"{descriptors}/{each}") for each in os.listdir(descriptors)]))  # noqa: PTH208
-            name = read_value(f"{folder}/{process}/comm").decode(errors="replace") if inodes else ""
+            name = _name(f"{folder}/{process}") if inodes else ""
         except OSError:
             continue  # Somebody else's, or it ended meanwhile.
         owners |= dict.fromkeys(inodes, name)
     return owners
+
+
+def _name(process: str) -> str:
+    """A program's name. The kernel cuts a long one, of which the command line's first word may have the rest."""
+    name = read_value(f"{process}/comm").decode(errors="replace")
+    if len(name) < NAME_CHARACTERS:
+        return name
+    with open(f"{process}/cmdline", "rb", buffering=0) as file:
+        program = file.read(PAGE_BYTES).partition(b"\0")[0].decode(errors="replace")
+    whole = program.partition(" ")[0].rpartition("/")[2]  # what was renamed may have more than its name there
+    return whole if whole.startswith(name) else name
 
 
 def _socket_inode(descriptor: str) -> str:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import socket
 from collections.abc import Sequence
@@ -10,12 +11,14 @@ import pytest
 
 from agent.probes import facts, listening
 from agent.probes.attempts import CannotProbe
-from agent.probes.discovery import REPEAT_MS, Discovery
+from agent.probes.discovery import REPEAT_MS, Discovery, propose
 from agent.probes.endpoint import Endpoint
 from agent.probes.listening import Listener
 from agent.probes.units import Unit
 from agent.reason import Reason
-from agent.sample import Moment
+from agent.sample import Moment, State
+
+from .running import outcome
 
 HEAD = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
 TCP = HEAD + "".join(
@@ -89,6 +92,25 @@ def test_real_socket_of_this_process_is_found() -> None:
         assert Listener(port, Endpoint("127.0.0.1", port), name) in listening.read(Path("/proc"))
 
 
+@pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="no /proc/net/tcp")
+@pytest.mark.parametrize("bound", ["127.0.0.1", "0.0.0.0", "127.0.0.2", "::1", "::", ":: for both"])
+def test_accepted_proposal_is_up_wherever_the_program_listens(bound: str) -> None:
+    address, _, both = bound.partition(" ")
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    for port in range(20_200, 20_300):
+        try:
+            server = socket.create_server((address, port), family=family, dualstack_ipv6=bool(both))
+        except OSError as error:
+            if error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+                pytest.skip(f"this host has no {address}")
+            continue
+        break
+    with server:
+        (listener,) = [each for each in listening.read(Path("/proc")) if each.port == port]
+        proposal = propose(listener, host_name="web-3")
+        assert outcome(proposal["kind"], **proposal["options"]).state is State.UP, proposal
+
+
 @pytest.mark.parametrize(
     ("raw", "address"),
     [
@@ -137,6 +159,14 @@ def test_our_own_ports_are_not_proposed(root: Path) -> None:
         (root / "proc" / pid / "comm").write_text(f"{name}\n")
         (root / "proc" / pid / "fd/3").symlink_to(f"socket:[{inode}]")
     assert listening.read(root / "proc") == [Listener(8421, Endpoint("127.0.0.1", 8421), "nginx")]
+
+
+def test_long_name_of_a_program_is_whole(root: Path) -> None:
+    (root / "proc/77/comm").write_text("prometheus-node\n")
+    (root / "proc/77/cmdline").write_bytes(b"/usr/bin/prometheus-node-exporter\0--web.listen-address=:5432\0")
+    assert Listener(5432, Endpoint("127.0.0.1", 5432), "prometheus-node-exporter") in listening.read(root / "proc")
+    (root / "proc/77/cmdline").write_bytes(b"prometheus-node --password=hush")
+    assert Listener(5432, Endpoint("127.0.0.1", 5432), "prometheus-node") in listening.read(root / "proc")
 
 
 def test_wildcard_of_ipv6_is_reached_over_ipv6_where_there_is_one(root: Path) -> None:
