@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 from collector.domain.calendar import ALWAYS, Calendar
 from collector.domain.errors import InvalidInput
+from collector.domain.message import Message
 from collector.domain.sample import State
 
 PERCENT = 100
@@ -29,7 +30,9 @@ class Objective:
     def __post_init__(self) -> None:
         if not 0 < self.percent <= PERCENT:
             raise InvalidInput(
-                f"An availability objective of {self.percent} % cannot be kept or missed.",
+                Message(
+                    "An availability objective of {percent} % cannot be kept or missed.", percent=str(self.percent)
+                ),
                 fields={"availability_objective": "must be above 0 and at most 100"},
             )
 

@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from collector.domain.errors import InvalidInput
 from collector.domain.interval import Span, clip, union
+from collector.domain.message import Message
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MILLISECOND = timedelta(milliseconds=1)
@@ -94,7 +95,7 @@ def zone_named(name: str) -> ZoneInfo:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
         raise InvalidInput(
-            f"{name!r} is not a time zone.",
+            Message("{name} is not a time zone.", name=repr(name)),
             fields={"time_zone": "not an IANA time zone"},
             hint="Use a name such as Asia/Jakarta.",
         ) from error

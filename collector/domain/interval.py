@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from collector.domain.errors import DisorderError
+from collector.domain.message import Message
 
 
 class Span(NamedTuple):
@@ -38,9 +39,17 @@ def ordered(spans: Sequence[Span]) -> Sequence[Span]:
     reached: int | None = None
     for span in spans:
         if span.until_ms < span.since_ms:
-            raise DisorderError(f"A span runs backwards: {span.since_ms} to {span.until_ms}.")
+            raise DisorderError(
+                Message("A span runs backwards: {since} to {until}.", since=span.since_ms, until=span.until_ms)
+            )
         if reached is not None and span.since_ms < reached:
-            raise DisorderError(f"Spans overlap: one reaches {reached}, the next starts at {span.since_ms}.")
+            raise DisorderError(
+                Message(
+                    "Spans overlap: one reaches {reached}, the next starts at {since}.",
+                    reached=reached,
+                    since=span.since_ms,
+                )
+            )
         reached = span.until_ms
     return spans
 
@@ -54,7 +63,7 @@ def union(spans: Iterable[Span]) -> list[Span]:
     joined: list[Span] = []
     for since, until in sorted(spans):
         if until < since:
-            raise DisorderError(f"A span runs backwards: {since} to {until}.")
+            raise DisorderError(Message("A span runs backwards: {since} to {until}.", since=since, until=until))
         if since == until:
             continue
         if joined and since <= joined[-1].until_ms:

@@ -41,6 +41,10 @@ class Words(str):
         """The text in `language`; English for a language that we do not have."""
         return self.indonesian if language == "id" else str.__str__(self)
 
+    def lowered(self) -> Words:
+        """The same in lower case, for the inside of a sentence."""
+        return Words(self.lower(), self.indonesian.lower())
+
     def fill(self, *values: object) -> Words:
         """The same text with its `{0}`, `{1}` … replaced, each by its own words where it has both languages."""
         ours = [value.to("id") if isinstance(value, Words) else value for value in values]

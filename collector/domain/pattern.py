@@ -14,6 +14,7 @@ from re import _parser as parser  # type: ignore[attr-defined]
 from typing import Any
 
 from collector.domain.errors import InvalidInput
+from collector.domain.message import Message
 
 LENGTH_LIMIT = 256
 """Characters in a pattern."""
@@ -24,10 +25,10 @@ WAYS_LIMIT = UNBOUNDED**3
 
 _REPEATS = (op.MAX_REPEAT, op.MIN_REPEAT)
 _REFUSED = {
-    op.GROUPREF: "back-references",
-    op.GROUPREF_EXISTS: "back-references",
-    op.ASSERT: "look-around",
-    op.ASSERT_NOT: "look-around",
+    op.GROUPREF: Message("uses back-references"),
+    op.GROUPREF_EXISTS: Message("uses back-references"),
+    op.ASSERT: Message("uses look-around"),
+    op.ASSERT_NOT: Message("uses look-around"),
 }
 
 
@@ -49,14 +50,15 @@ def compile_anchored(pattern: str) -> re.Pattern[str]:
         Prometheus, "Querying basics": matchers are fully anchored; OWASP, "Regular expression denial of service".
     """
     if len(pattern) > LENGTH_LIMIT:
-        raise _refuse(pattern, f"is {len(pattern)} characters long, at most {LENGTH_LIMIT} are allowed")
+        long = Message("is {count} characters long, at most {most} are allowed", count=len(pattern), most=LENGTH_LIMIT)
+        raise _refuse(pattern, long)
     try:
         compiled = re.compile(pattern, re.DOTALL)
         tree = parser.parse(pattern, re.DOTALL)
     except (re.error, RecursionError, OverflowError) as error:
-        raise _refuse(pattern, f"is not valid: {error}") from error
+        raise _refuse(pattern, Message("is not valid: {error}", error=str(error))) from error
     if _ways(tree, pattern) > WAYS_LIMIT:
-        raise _refuse(pattern, "has more than three open repetitions in a row")
+        raise _refuse(pattern, Message("has more than three open repetitions in a row"))
     return compiled
 
 
@@ -65,11 +67,11 @@ def _ways(items: Iterable[tuple[Any, Any]], pattern: str) -> int:
     total = 1
     for code, value in items:
         if code in _REFUSED:
-            raise _refuse(pattern, f"uses {_REFUSED[code]}")
+            raise _refuse(pattern, _REFUSED[code])
         if code in _REPEATS:
             low, high, body = value
             if high > 1 and _ways(body, pattern) > 1:
-                raise _refuse(pattern, "repeats a part that itself repeats or has alternatives")
+                raise _refuse(pattern, Message("repeats a part that itself repeats or has alternatives"))
             total *= UNBOUNDED if high is op.MAXREPEAT else int(high) - int(low) + 1
         elif code is op.BRANCH:
             total *= sum(_ways(body, pattern) for body in value[1])
@@ -78,10 +80,10 @@ def _ways(items: Iterable[tuple[Any, Any]], pattern: str) -> int:
     return total
 
 
-def _refuse(pattern: str, why: str) -> InvalidInput:
+def _refuse(pattern: str, why: Message) -> InvalidInput:
     shown = pattern if len(pattern) <= LENGTH_LIMIT else pattern[:LENGTH_LIMIT] + "…"
     return InvalidInput(
-        f"The pattern “{shown}” {why}.",
+        Message("The pattern “{pattern}” {why}.", pattern=shown, why=why),
         fields={"match": why},
         hint="Use a shorter pattern, a character class such as [ab]*, or several matchers.",
     )

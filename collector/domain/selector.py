@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 
 from collector.domain.errors import InvalidInput
+from collector.domain.message import Message
 from collector.domain.series import Matcher
 
 _NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
@@ -25,7 +26,7 @@ def parse(text: str) -> tuple[Matcher, ...]:
         InvalidInput: Not a selector, or one that would match everything; says where.
     """
     if len(text) > LONGEST_SELECTOR:
-        raise InvalidInput(f"A selector is at most {LONGEST_SELECTOR} characters long.")
+        raise InvalidInput(Message("A selector is at most {count} characters long.", count=LONGEST_SELECTOR))
     matchers: list[Matcher] = []
     position = 0
     stripped = text.strip()
@@ -35,10 +36,12 @@ def parse(text: str) -> tuple[Matcher, ...]:
     rest = stripped[position:].strip()
     if rest:
         if not (rest.startswith("{") and rest.endswith("}")):
-            raise InvalidInput(f'{text!r} is not a selector: expected {{label="value",…}} after the name.')
+            raise InvalidInput(
+                Message('{text} is not a selector: expected {label="value",…} after the name.', text=repr(text))
+            )
         matchers.extend(_matchers(rest[1:-1], text))
     if not any(matcher.value for matcher in matchers if matcher.op in ("=", "=~") and matcher.value != ".*"):
-        raise InvalidInput(f"{text!r} would match everything; name a metric or a label.")
+        raise InvalidInput(Message("{text} would match everything; name a metric or a label.", text=repr(text)))
     return tuple(matchers)
 
 
@@ -48,11 +51,21 @@ def _matchers(inside: str, text: str) -> Iterator[Matcher]:
         label = _LABEL.match(inside, position)
         value = _STRING.match(inside, label.end()) if label else None
         if label is None or value is None:
-            raise InvalidInput(f'{text!r} is not a selector: expected label="value" near {inside[position:][:20]!r}.')
+            raise InvalidInput(
+                Message(
+                    '{text} is not a selector: expected label="value" near {place}.',
+                    text=repr(text),
+                    place=repr(inside[position:][:20]),
+                )
+            )
         yield Matcher(label[1], label[2], _unquoted(value))
         rest = inside[value.end() :].lstrip()
         if rest and not rest.startswith(","):
-            raise InvalidInput(f"{text!r} is not a selector: expected a comma near {rest[:20]!r}.")
+            raise InvalidInput(
+                Message(
+                    "{text} is not a selector: expected a comma near {rest}.", text=repr(text), rest=repr(rest[:20])
+                )
+            )
         position = len(inside) - len(rest) + (1 if rest else 0)
 
 

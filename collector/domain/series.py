@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from collector.domain.errors import InvalidInput
+from collector.domain.message import Message
 from collector.domain.pattern import compile_anchored
 
 Times = NDArray[np.int64]
@@ -94,7 +95,9 @@ class Matcher:
 
     def __post_init__(self) -> None:
         if self.op not in _OPERATORS:
-            raise InvalidInput(f"Unknown operator “{self.op}”.", fields={"match": "one of =, !=, =~, !~"})
+            raise InvalidInput(
+                Message("Unknown operator “{operator}”.", operator=self.op), fields={"match": "one of =, !=, =~, !~"}
+            )
         if self.op in ("=~", "!~"):
             compile_anchored(self.value)
 

@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from collector.domain.errors import InvalidInput
+from collector.domain.message import Message
 from collector.domain.pace import Pace
 
 MINUTE_MS = 60_000
@@ -67,7 +68,9 @@ def read_token(text: str) -> Token:
     """
     encoded = text.strip().removeprefix(TOKEN_PREFIX)
     if encoded == text.strip():
-        raise InvalidInput("This is not an enrolment token.", hint=f"A token starts with {TOKEN_PREFIX}")
+        raise InvalidInput(
+            "This is not an enrolment token.", hint=Message("A token starts with {prefix}", prefix=TOKEN_PREFIX)
+        )
     try:
         raw = base64.b64decode(encoded + "=" * (-len(encoded) % 4), altchars=b"-_", validate=True)
         body, check = raw[:-CHECK_BYTES], raw[-CHECK_BYTES:]
@@ -127,7 +130,7 @@ def host_label(host_name: str) -> str:
     ):
         raise InvalidInput(
             "The host name is not valid.",
-            fields={"host_name": f"Letters, digits, '-', '_' and '.', at most {HOST_NAME_MAX}."},
+            fields={"host_name": Message("Letters, digits, '-', '_' and '.', at most {count}.", count=HOST_NAME_MAX)},
         )
     return label
 

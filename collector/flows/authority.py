@@ -23,6 +23,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from collector.domain import trust
 from collector.domain.errors import InvalidInput, StoreError
+from collector.domain.message import Message
 from collector.store.vault import Vault
 
 LOG = logging.getLogger(__name__)
@@ -149,7 +150,9 @@ class Authority:
 def requested_key(request: bytes) -> ec.EllipticCurvePublicKey:
     """The public key of a certificate request whose sender proved to have the private one. All else is ignored."""
     if len(request) > REQUEST_BYTES_MAX:
-        raise InvalidInput("The certificate request is too large.", hint=f"At most {REQUEST_BYTES_MAX} bytes.")
+        raise InvalidInput(
+            "The certificate request is too large.", hint=Message("At most {count} bytes.", count=REQUEST_BYTES_MAX)
+        )
     try:
         parsed = x509.load_der_x509_csr(request)
         proven, key = parsed.is_signature_valid, parsed.public_key()
@@ -241,5 +244,6 @@ def _is_due(certificate: x509.Certificate, now_ms: int) -> bool:
 
 def _damaged(path: Path) -> StoreError:
     return StoreError(
-        f"{path} is damaged.", hint="Restore it from the backup; without it every agent must enrol again."
+        Message("{path} is damaged.", path=str(path)),
+        hint="Restore it from the backup; without it every agent must enrol again.",
     )

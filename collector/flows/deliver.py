@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from time import perf_counter
 
 from collector.domain.errors import CollectorError, DeliveryError, NotFound
+from collector.domain.message import Message
 from collector.domain.notification import (
     GIVE_UP_MS,
     GONE,
@@ -31,7 +32,7 @@ from collector.notify.egress import Egress
 from collector.store import alerts, outbox, registers
 from collector.store.alerts import Event
 from collector.store.database import Connection, Database
-from collector.store.outbox import Attempt, Message
+from collector.store.outbox import Attempt
 
 log = logging.getLogger(__name__)
 
@@ -138,7 +139,7 @@ class Deliverer:
         await asyncio.gather(*(self._deliver(message) for message in claimed))
         return len(claimed)
 
-    async def _claim(self, limit: int, busy: Collection[int]) -> list[Message]:
+    async def _claim(self, limit: int, busy: Collection[int]) -> list[outbox.Message]:
         now_ms = self.clock()
         return await self.db.write(
             lambda c: outbox.lease(c, now_ms=now_ms, lease_ms=LEASE_MS, limit=limit, not_channels=busy)
@@ -152,7 +153,7 @@ class Deliverer:
         """
         now_ms = self.clock()
 
-        def work(connection: Connection) -> Message:
+        def work(connection: Connection) -> outbox.Message:
             channel = registers.by_key(connection, "channel", channel_key)
             labels = {"alertname": "test", "severity": "info"}
             words = {"summary": "This is a test message from Sigap.", "summary_id": "Ini pesan uji dari Sigap."}
@@ -171,7 +172,7 @@ class Deliverer:
         self.wake()
         return done
 
-    async def _deliver(self, message: Message) -> Attempt:
+    async def _deliver(self, message: outbox.Message) -> Attempt:
         began, at_ms = perf_counter(), self.clock()
         channel: Channel | None = None
         error: DeliveryError | None = None
@@ -184,7 +185,9 @@ class Deliverer:
         except Exception as failure:
             # A notifier that cannot cope with one message must not hold up the others.
             log.exception("notifier failed message=%s", message.message_id)
-            error = DeliveryError(f"The notifier failed: {type(failure).__name__}.", recoverable=True)
+            error = DeliveryError(
+                Message("The notifier failed: {error}.", error=type(failure).__name__), recoverable=True
+            )
         took_seconds = perf_counter() - began
         detail = error.message if error else ""
         attempt = Attempt(at_ms, round(took_seconds * 1000), error is None, status, detail)
@@ -205,29 +208,33 @@ class Deliverer:
             raise DeliveryError(error.message, recoverable=True, hint=error.hint) from error
         return Channel(channel.id, channel.key, channel.kind, channel.url, secret)
 
-    async def _send(self, message: Message, channel: Channel, now_ms: int) -> int:
+    async def _send(self, message: outbox.Message, channel: Channel, now_ms: int) -> int:
         notifier = self._notifiers.get(channel.kind)
         if notifier is None:
-            raise DeliveryError(f"There is no notifier of the kind {channel.kind!r}.", recoverable=False)
+            raise DeliveryError(
+                Message("There is no notifier of the kind {kind}.", kind=repr(channel.kind)), recoverable=False
+            )
         told = Told(message.notification, channel, message.message_id, now_ms, self.external_url)
         answer = await notifier.send(notifier.build(told))
         if answer.status in SUCCESS:
             return answer.status
         raise DeliveryError(
-            f"The receiver answered {answer.status}.",
+            Message("The receiver answered {status}.", status=answer.status),
             recoverable=is_recoverable(answer.status),
             retry_after_seconds=answer.retry_after_seconds,
             status=answer.status,
         )
 
-    def _retry_at_ms(self, message: Message, error: DeliveryError) -> int | None:
+    def _retry_at_ms(self, message: outbox.Message, error: DeliveryError) -> int | None:
         if message.event == TEST or not error.recoverable:
             return None
         pause_ms = retry_ms(message.attempts + 1, chance=self.chance(), retry_after_seconds=error.retry_after_seconds)
         at_ms = self.clock() + pause_ms
         return at_ms if at_ms - message.created_ms <= GIVE_UP_MS else None
 
-    def _settle(self, connection: Connection, message: Message, attempt: Attempt, retry_at_ms: int | None) -> None:
+    def _settle(
+        self, connection: Connection, message: outbox.Message, attempt: Attempt, retry_at_ms: int | None
+    ) -> None:
         outbox.settle(connection, message, attempt, retry_at_ms=retry_at_ms)
         if not attempt.ok and retry_at_ms is None and message.alert_id is not None:
             detail = f"{message.event} {message.message_id}: {attempt.detail}"
@@ -235,7 +242,7 @@ class Deliverer:
 
     def _tell(
         self,
-        message: Message,
+        message: outbox.Message,
         channel: Channel | None,
         attempt: Attempt,
         retry_at_ms: int | None,

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from collector.domain.errors import Conflict, Forbidden, InvalidInput, NotFound, StoreError
+from collector.domain.message import Message
 from collector.domain.registers import named
 from collector.domain.registers import validate as check
 from collector.domain.registers.base import Record, Register, Who, may
@@ -91,7 +92,7 @@ class Recorder:
             Conflict: The key is taken.
         """
         spec = named(register)
-        _allow(who, spec.permission, f"create a {spec.name}")
+        _allow(who, spec.permission, Message("create a {register}", register=spec.noun))
         values = self._values(connection, who, spec, data, None)
         now_ms = self.clock()
         state = spec.life.initial
@@ -130,14 +131,21 @@ class Recorder:
         """
         spec = named(register)
         before = store.by_key(connection, register, key)
-        _allow(who, spec.permission, f"edit a {spec.name}")
+        _allow(who, spec.permission, Message("edit a {register}", register=spec.noun))
         _same_version(spec, before, version)
         values = self._values(connection, who, spec, data, before)
         after = check.complete(spec, spec.values(before) | values, before.state)
         if after == spec.values(before):
             return Changed(spec.name, before, before, "edit")
         if spec.life.state(before.state).closed:
-            raise Conflict(f"The {spec.name} '{key}' is {before.state} and is kept as it is.")
+            raise Conflict(
+                Message(
+                    "The {register} '{key}' is {state} and is kept as it is.",
+                    register=spec.noun,
+                    key=key,
+                    state=spec.life.state(before.state).label.lowered(),
+                )
+            )
         _not_kept(who, spec, before)
         return self._replace(connection, who, spec, before, after, state=before.state, action="edit", why=why)
 
@@ -165,17 +173,36 @@ class Recorder:
         way = spec.life.transition(transition)
         if way is None:
             known = ", ".join(each.name for each in spec.life.transitions)
-            raise NotFound(f"A {spec.name} has no transition '{transition}'.", hint=f"Known: {known}.")
-        _allow(who, way.permission, f"{way.name} a {spec.name}")
+            raise NotFound(
+                Message("A {register} has no transition '{transition}'.", register=spec.noun, transition=transition),
+                hint=Message("Known: {known}.", known=known),
+            )
+        _allow(who, way.permission, Message("{act} a {register}", act=way.label.lowered(), register=spec.noun))
         _same_version(spec, before, version)
         if before.state not in way.sources:
-            hint = f"Possible from: {', '.join(way.sources)}."
-            raise Conflict(f"The {spec.name} '{key}' is {before.state}; '{transition}' is not possible.", hint=hint)
+            sources = Message.joined(", ", [spec.life.state(each).label.lowered() for each in way.sources])
+            hint = Message("Possible from: {states}.", states=sources)
+            raise Conflict(
+                Message(
+                    "The {register} '{key}' is {state}; '{transition}' is not possible.",
+                    register=spec.noun,
+                    key=key,
+                    state=spec.life.state(before.state).label.lowered(),
+                    transition=transition,
+                ),
+                hint=hint,
+            )
         missing = check.unmet(spec, before, way)
         if way.asks_why and not why.strip():
             missing["why"] = WHY
         if missing:
-            text = f"'{way.label}' is not possible yet for {spec.name} '{key}': {check.summary(missing)}"
+            text = Message(
+                "'{transition}' is not possible yet for {register} '{key}': {problems}.",
+                transition=way.label,
+                register=spec.noun,
+                key=key,
+                problems=check.summary(missing),
+            )
             raise InvalidInput(text, fields=missing)
         after = check.complete(spec, spec.values(before), way.target)
         return self._replace(connection, who, spec, before, after, state=way.target, action=way.name, why=why)
@@ -199,15 +226,25 @@ class Recorder:
         """
         spec = named(register)
         before = store.by_key(connection, register, key)
-        _allow(who, spec.permission, f"delete a {spec.name}")
+        _allow(who, spec.permission, Message("delete a {register}", register=spec.noun))
         _same_version(spec, before, version)
         _not_kept(who, spec, before)
         if before.state not in spec.deletable:
-            raise Conflict(f"A {spec.name} that is {before.state} is kept as evidence.", hint="Retire it instead.")
+            raise Conflict(
+                Message(
+                    "A {register} that is {state} is kept as evidence.",
+                    register=spec.noun,
+                    state=spec.life.state(before.state).label.lowered(),
+                ),
+                hint="Retire it instead.",
+            )
         found = store.referrers(connection, register, before.id)
         if found:
             names = ", ".join(f"{each.register} '{each.key}' ({each.field})" for each in found)
-            raise Conflict(f"The {spec.name} '{key}' is referred to by {names}.", hint="Change those first.")
+            raise Conflict(
+                Message("The {register} '{key}' is referred to by {names}.", register=spec.noun, key=key, names=names),
+                hint="Change those first.",
+            )
         done = self._keep(connection, who, Changed(spec.name, None, before, "delete"), why)
         store.remove(connection, register, before.id)
         return done
@@ -304,20 +341,34 @@ def _resolve(connection: Connection, kind: Ref | Refs, name: str, given: Any, pr
     return found if many else next(iter(found), None)
 
 
+NOBODY = Message("Nobody")
+
+
 def _allow(who: Who, permission: Permission, act: str) -> None:
     if not may(who, permission):
-        raise Forbidden(f"{name_of(who) or 'Nobody'} may not {act}.", hint=f"It needs the permission '{permission}'.")
+        raise Forbidden(
+            Message("{who} may not {act}.", who=name_of(who) or NOBODY, act=act),
+            hint=Message("It needs the permission '{permission}'.", permission=str(permission)),
+        )
 
 
 def _not_kept(who: Who, spec: Register[Any], before: Record) -> None:
     words = None if isinstance(who, str) else spec.kept(before)
     if words is not None:
-        raise Conflict(f"The {spec.name} '{before.key}' cannot be changed here.", hint=words)
+        raise Conflict(
+            Message("The {register} '{key}' cannot be changed here.", register=spec.noun, key=before.key), hint=words
+        )
 
 
 def _same_version(spec: Register[Any], before: Record, version: int | None) -> None:
     if version is not None and version != before.version:
         raise Conflict(
-            f"The {spec.name} '{before.key}' was changed meanwhile: it is at version {before.version}, not {version}.",
+            Message(
+                "The {register} '{key}' was changed meanwhile: it is at version {version}, not {other}.",
+                register=spec.noun,
+                key=before.key,
+                version=before.version,
+                other=version,
+            ),
             hint="Load it again and repeat the change.",
         )

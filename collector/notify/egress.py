@@ -15,6 +15,7 @@ from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_netw
 from urllib.parse import SplitResult, urlsplit
 
 from collector.domain.errors import DeliveryError, InvalidInput
+from collector.domain.message import Message, mark
 
 Address = IPv4Address | IPv6Address
 Network = ipaddress.IPv4Network | IPv6Network
@@ -90,7 +91,10 @@ class Egress:
             try:
                 self._allowed.append(ip_network(text))
             except ValueError as error:
-                raise InvalidInput(f"{text!r} is not a network: {error}", hint="Write it as 10.0.0.0/8.") from error
+                raise InvalidInput(
+                    Message("{text} is not a network: {error}", text=repr(text), error=str(error)),
+                    hint="Write it as 10.0.0.0/8.",
+                ) from error
 
     def is_allowed(self, address: Address) -> bool:
         """Whether an administrator named a network that holds the address; a wrapped one counts as what it wraps."""
@@ -109,10 +113,10 @@ class Egress:
         try:
             texts = await self._resolve(host, port)
         except (OSError, UnicodeError) as error:
-            raise DeliveryError(f"The name {host} cannot be resolved.", recoverable=True) from error
+            raise DeliveryError(Message("The name {host} cannot be resolved.", host=host), recoverable=True) from error
         addresses = [ip_address(text.partition("%")[0]) for text in texts]
         if not addresses:
-            raise DeliveryError(f"The name {host} has no address.", recoverable=True)
+            raise DeliveryError(Message("The name {host} has no address.", host=host), recoverable=True)
         for address in addresses:
             self._check(address, host, parts.scheme, port)
         return Place(host, port, tuple(texts))
@@ -120,15 +124,23 @@ class Egress:
     def _check(self, address: Address, host: str, scheme: str, port: int) -> None:
         if self.is_allowed(address):
             return
-        hint = "An administrator can allow its network in alerts.allowed_networks."
+        hint = mark("An administrator can allow its network in alerts.allowed_networks.")
         if not is_public(address):
-            raise DeliveryError(f"{host} leads to {address}, which is not public.", recoverable=False, hint=hint)
+            raise DeliveryError(
+                Message("{host} leads to {address}, which is not public.", host=host, address=str(address)),
+                recoverable=False,
+                hint=hint,
+            )
         if scheme != "https":
             raise DeliveryError(
-                f"{host} is outside the allowed networks, so only https may be used.", recoverable=False, hint=hint
+                Message("{host} is outside the allowed networks, so only https may be used.", host=host),
+                recoverable=False,
+                hint=hint,
             )
         if port < UNPRIVILEGED_PORT and port not in DEFAULT_PORTS.values():
-            raise DeliveryError(f"Port {port} belongs to another service than HTTP.", recoverable=False)
+            raise DeliveryError(
+                Message("Port {port} belongs to another service than HTTP.", port=port), recoverable=False
+            )
 
 
 def _parse(url: str) -> tuple[SplitResult, int]:

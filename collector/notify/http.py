@@ -17,6 +17,7 @@ from multidict import CIMultiDictProxy
 from yarl import URL
 
 from collector.domain.errors import DeliveryError
+from collector.domain.message import Message
 from collector.notify.base import Answer, Request
 from collector.notify.egress import Egress, Place
 
@@ -80,17 +81,21 @@ async def post(request: Request, egress: Egress, *, timeout_seconds: float = TIM
                 await response.content.read(BODY_LIMIT_BYTES)
                 return Answer(response.status, _retry_after(response.headers))
         except TimeoutError as error:
-            raise DeliveryError(f"No answer within {timeout_seconds:g} s.", recoverable=True) from error
+            raise DeliveryError(
+                Message("No answer within {seconds} s.", seconds=float(timeout_seconds)), recoverable=True
+            ) from error
         except (aiohttp.ClientError, ssl.SSLError, OSError, asyncio.IncompleteReadError) as error:
-            raise DeliveryError(f"The connection failed: {_cause(error)}.", recoverable=True) from error
+            raise DeliveryError(
+                Message("The connection failed: {error}.", error=_cause(error)), recoverable=True
+            ) from error
 
 
 def _cause(error: BaseException) -> str:
     """The kind of failure in the system's words; nothing that a receiver wrote."""
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        return "its certificate is not valid"
+        return Message("its certificate is not valid")
     inner = getattr(error, "os_error", None) or error
-    return getattr(inner, "strerror", None) or type(error).__name__
+    return str(getattr(inner, "strerror", None) or type(error).__name__)
 
 
 def _retry_after(headers: CIMultiDictProxy[str]) -> float | None:

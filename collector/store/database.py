@@ -24,6 +24,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 from collector.domain.errors import CollectorError, StoreBroken, StoreError, StoreFull
+from collector.domain.message import Message, mark
 
 __all__ = ["Connection", "Database", "Work", "translate"]
 
@@ -151,14 +152,15 @@ def translate(error: Exception) -> CollectorError:
         )
     if "disk i/o error" in text or "malformed" in text or "could not fsync" in text:
         return StoreBroken(
-            f"The database failed while writing: {cause}", hint="Check the disk; restart continues safely."
+            Message("The database failed while writing: {error}", error=str(cause)),
+            hint="Check the disk; restart continues safely.",
         )
-    return StoreError(f"The database refused: {cause}")
+    return StoreError(Message("The database refused: {error}", error=str(cause)))
 
 
 def _address(url: str) -> URL:
     """The database's address in its parts. What is wrong with one is told without it: it may hold a password."""
-    hint = "Such as postgresql+psycopg://sigap:PASSWORD@db/sigap, with %40 for an @ in the password."
+    hint = mark("Such as postgresql+psycopg://sigap:PASSWORD@db/sigap, with %40 for an @ in the password.")
     try:
         address = make_url(url)
         known = address.get_backend_name() in BACKENDS

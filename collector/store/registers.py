@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, TypeVar, overload
 from sqlalchemy import ColumnElement, Connection, Select, Table, delete, exists, func, insert, or_, select, update
 
 from collector.domain.errors import Conflict, InvalidInput, NotFound
+from collector.domain.message import Message
 from collector.domain.registers import REGISTERS, named
 from collector.domain.registers.base import Record, Register
 from collector.domain.registers.compound import Ref, Refs
@@ -79,7 +80,7 @@ def get(connection: Connection, which: str | type[Record], record_id: int) -> An
     table = register_tables[register.name]
     found = _load(connection, register, select(table).where(table.c.id == record_id))
     if not found:
-        raise NotFound(f"There is no {register.name} with id {record_id}.")
+        raise NotFound(Message("There is no {register} with id {id}.", register=register.noun, id=record_id))
     return found[0]
 
 
@@ -96,7 +97,7 @@ def by_key(connection: Connection, which: str | type[Record], key: str) -> Any:
     register = named(which)
     record = find(connection, register.name, key)
     if record is None:
-        raise NotFound(f"There is no {register.name} '{key}'.")
+        raise NotFound(Message("There is no {register} '{key}'.", register=register.noun, key=key))
     return record
 
 
@@ -170,7 +171,10 @@ def _filters(
             conditions.append(table.c.state == value)
         elif spec is None or not spec.filtered:
             known = ", ".join(["state", *(each.name for each in register.filtered)])
-            raise InvalidInput(f"{register.titles} cannot be filtered by '{name}'.", hint=f"Filters: {known}.")
+            raise InvalidInput(
+                Message("{registers} cannot be filtered by '{name}'.", registers=register.titles, name=name),
+                hint=Message("Filters: {known}.", known=known),
+            )
         elif isinstance(spec.kind, Ref | Refs):
             target = ids_of(connection, spec.kind.register, [value]).get(value, 0)
             conditions.append(_refers(register, table, spec, target))
@@ -197,7 +201,10 @@ def _order(register: Register[Any], table: Table, sort: str) -> ColumnElement[An
     spec = register.field(name)
     plain = ("state", "created_ms", "changed_ms")
     if name not in plain and (spec is None or spec.secret or isinstance(spec.kind, Refs)):
-        raise InvalidInput(f"{register.titles} cannot be sorted by '{name}'.", hint="Sort by key, name or state.")
+        raise InvalidInput(
+            Message("{registers} cannot be sorted by '{name}'.", registers=register.titles, name=name),
+            hint="Sort by key, name or state.",
+        )
     column = table.c[name]
     return column.desc() if sort.startswith("-") else column.asc()
 
@@ -309,7 +316,10 @@ def add(connection: Connection, which: str | type[Record], values: Mapping[str, 
     register = named(which)
     table = register_tables[register.name]
     if find(connection, register.name, values["key"]) is not None:
-        raise Conflict(f"There is already a {register.name} '{values['key']}'.", hint="Choose another key.")
+        raise Conflict(
+            Message("There is already a {register} '{key}'.", register=register.noun, key=str(values["key"])),
+            hint="Choose another key.",
+        )
     row = connection.execute(insert(table).values(version=1, **_stored(register, values)).returning(table.c.id))
     record_id = row.scalar_one()
     links.replace(connection, register, record_id, values)
@@ -325,14 +335,20 @@ def change(connection: Connection, which: str | type[Record], before: Record, va
     register = named(which)
     table = register_tables[register.name]
     if values["key"] != before.key and find(connection, register.name, values["key"]) is not None:
-        raise Conflict(f"There is already a {register.name} '{values['key']}'.", hint="Choose another key.")
+        raise Conflict(
+            Message("There is already a {register} '{key}'.", register=register.noun, key=str(values["key"])),
+            hint="Choose another key.",
+        )
     done = connection.execute(
         update(table)
         .where(table.c.id == before.id, table.c.version == before.version)
         .values(version=before.version + 1, **_stored(register, values))
     )
     if done.rowcount != 1:
-        raise Conflict(f"The {register.name} '{before.key}' was changed meanwhile.", hint="Load it again.")
+        raise Conflict(
+            Message("The {register} '{key}' was changed meanwhile.", register=register.noun, key=before.key),
+            hint="Load it again.",
+        )
     links.replace(connection, register, before.id, values)
     return get(connection, register.name, before.id)
 

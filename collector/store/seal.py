@@ -13,6 +13,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from collector.domain.errors import StoreError
+from collector.domain.message import Message
 from collector.store.vault import Vault
 
 KEY_FILE = "register.key"
@@ -35,7 +36,9 @@ class Seal:
             key = os.urandom(KEY_BYTES)
             vault.write(KEY_FILE, key)
         if len(key) != KEY_BYTES:
-            raise StoreError(f"{vault.folder / KEY_FILE} is not a key.", hint="Restore it from the backup.")
+            raise StoreError(
+                Message("{path} is not a key.", path=str(vault.folder / KEY_FILE)), hint="Restore it from the backup."
+            )
         return cls(key)
 
     def seal(self, plain: str) -> str:
@@ -60,5 +63,5 @@ class Seal:
         except (InvalidTag, ValueError) as error:
             raise StoreError(
                 "A stored secret cannot be opened: it was sealed under another key.",
-                hint=f"Restore {KEY_FILE} from the backup, or enter the secret again.",
+                hint=Message("Restore {file} from the backup, or enter the secret again.", file=KEY_FILE),
             ) from error

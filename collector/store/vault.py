@@ -11,6 +11,7 @@ import stat
 from pathlib import Path
 
 from collector.domain.errors import StoreError
+from collector.domain.message import Message, mark
 
 DIRECTORY_MODE = 0o700
 FILE_MODE = 0o600
@@ -34,7 +35,7 @@ class Vault:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise _refused(self.folder / name, error.strerror) from error
+            raise _refused(self.folder / name, str(error.strerror)) from error
         finally:
             os.close(folder)
         with os.fdopen(descriptor, "rb") as file:
@@ -56,7 +57,9 @@ class Vault:
             os.rename(scratch, name, src_dir_fd=folder, dst_dir_fd=folder)
             os.fsync(folder)
         except OSError as error:
-            raise StoreError(f"{self.folder / name} cannot be written: {error.strerror}.") from error
+            raise StoreError(
+                Message("{path} cannot be written: {error}.", path=str(self.folder / name), error=str(error.strerror))
+            ) from error
         finally:
             os.close(folder)
 
@@ -65,22 +68,26 @@ class Vault:
         try:
             descriptor = os.open(self.folder, flags)
         except OSError as error:
-            raise _refused(self.folder, error.strerror) from error
+            raise _refused(self.folder, str(error.strerror)) from error
         found = os.fstat(descriptor)
         if found.st_uid != os.geteuid() or stat.S_IMODE(found.st_mode) & OTHERS:
             os.close(descriptor)
-            raise _refused(self.folder, "others can reach it", f"chown it to this account and chmod 700 {self.folder}")
+            path = str(self.folder)
+            hint = Message("chown it to this account and chmod 700 {path}", path=path)
+            raise _refused(self.folder, Message("others can reach it"), hint)
         return descriptor
 
 
 def _inspect(path: Path, found: os.stat_result) -> None:
     if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
-        raise _refused(path, "it is not a plain file of one name")
+        raise _refused(path, Message("it is not a plain file of one name"))
     if found.st_uid != os.geteuid() or stat.S_IMODE(found.st_mode) & OTHERS:
-        raise _refused(path, "others can reach it", f"Whoever read it may have it; then chmod 600 {path}")
+        hint = Message("Whoever read it may have it; then chmod 600 {path}", path=str(path))
+        raise _refused(path, Message("others can reach it"), hint)
 
 
-def _refused(path: Path, why: str | None, hint: str = "") -> StoreError:
+def _refused(path: Path, why: str, hint: str = "") -> StoreError:
     return StoreError(
-        f"{path} is not trusted: {why}.", hint=hint or "No links, owned by this account, closed to others."
+        Message("{path} is not trusted: {why}.", path=str(path), why=why),
+        hint=hint or mark("No links, owned by this account, closed to others."),
     )

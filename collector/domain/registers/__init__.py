@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import Any
 
 from collector.domain.errors import NotFound
+from collector.domain.message import Message
 from collector.domain.registers.base import Record, Register
 
 NAMES = (
@@ -29,6 +30,9 @@ def named(which: str | type[Record]) -> Register[Any]:
     """
     if isinstance(which, str):
         if which not in REGISTERS:
-            raise NotFound(f"There is no register '{which}'.", hint=f"Known: {', '.join(REGISTERS)}.")
+            raise NotFound(
+                Message("There is no register '{register}'.", register=str(which)),
+                hint=Message("Known: {known}.", known=", ".join(REGISTERS)),
+            )
         return REGISTERS[which]
     return next(register for register in REGISTERS.values() if register.entity is which)

@@ -116,6 +116,11 @@ class Register(Generic[R]):
         return self._by_name.get(name)
 
     @property
+    def noun(self) -> Words:
+        """One record, inside a sentence."""
+        return self.title.lowered()
+
+    @property
     def listed(self) -> tuple[Field, ...]:
         """The columns of the list."""
         return tuple(each for each in self.fields if each.listed)

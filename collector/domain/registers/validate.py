@@ -5,10 +5,11 @@ References come as ids: turning keys into ids needs the store, and is done befor
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from collector.domain.errors import InvalidInput
+from collector.domain.message import Message
 from collector.domain.registers.base import Record, Register
 from collector.domain.registers.fields import COMPUTED, CREATE, SYSTEM, Field
 from collector.domain.registers.kinds import Refused
@@ -112,12 +113,15 @@ def refuse(register: Register[Any], problems: Mapping[str, Words], *, hint: str 
     if problems:
         order = {each.name: place for place, each in enumerate(register.fields)}
         problems = dict(sorted(problems.items(), key=lambda each: order.get(each[0], len(order))))
-        title = str(register.title).lower()
-        raise InvalidInput(f"The {title} cannot be saved: {summary(problems)}", fields=problems, hint=hint)
+        message = Message(
+            "The {register} cannot be saved: {problems}.", register=register.noun, problems=summary(problems)
+        )
+        raise InvalidInput(message, fields=problems, hint=hint)
 
 
-def summary(problems: Mapping[str, str], most: int = 5) -> str:
+def summary(problems: Mapping[str, str], most: int = 5) -> Message:
     """The first few problems in one line."""
-    parts: Sequence[str] = [f"{name} {text}" for name, text in problems.items()]
-    more = f"; and {len(parts) - most} more" if len(parts) > most else ""
-    return "; ".join(parts[:most]) + more + "."
+    parts = [Message("{field} {problem}", field=name, problem=text) for name, text in problems.items()]
+    if len(parts) > most:
+        parts[most:] = [Message("and {count} more", count=len(parts) - most)]
+    return Message.joined("; ", parts)

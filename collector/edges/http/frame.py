@@ -16,6 +16,7 @@ from aiohttp import web
 from yarl import URL
 
 from collector.domain.errors import CollectorError, Forbidden, InvalidInput, Unauthenticated
+from collector.domain.message import Message, mark
 from collector.edges.http import errors, render, security
 from collector.edges.http.context import CONTEXT, VIEWER, Context
 from collector.edges.http.routing import Page, Permission, Route
@@ -94,11 +95,11 @@ async def _finish(request: web.Request, handler: _AiohttpHandler) -> web.StreamR
             raise
         return _failed(request, translated)
     except (msgspec.ValidationError, msgspec.DecodeError, stdlib_json.JSONDecodeError, UnicodeDecodeError) as error:
-        return _failed(request, InvalidInput(f"The request's body cannot be read: {error}"))
+        return _failed(request, InvalidInput(Message("The request's body cannot be read: {error}", error=str(error))))
     except Exception:
         # The last place to catch it: the person gets a page, the log the trace, the server goes on.
         log.exception("request failed method=%s path=%r", request.method, request.path)
-        message = "The server made a mistake while answering."
+        message = mark("The server made a mistake while answering.")
         return _failed(request, CollectorError(message, hint="Its log says more. Try again, or go back."))
 
 
@@ -129,7 +130,9 @@ async def _admit(request: web.Request, handler: _AiohttpHandler) -> web.StreamRe
             raise Unauthenticated("This page is for people who are signed in.", hint="Sign in, or send an API token.")
         if viewer.by_token and route.permission is Permission.SELF:
             raise Forbidden("A token may not do this, whatever its scope.", hint="Sign in as a person.")
-        raise Forbidden(f"Your role, {viewer.role}, may not do this.", hint="Ask an administrator.")
+        raise Forbidden(
+            Message("Your role, {role}, may not do this.", role=str(viewer.role)), hint="Ask an administrator."
+        )
     if not viewer.by_token:
         await security.check_same_origin(request)
     elif request.method not in security.SAFE_METHODS and not viewer.may(Permission.OPERATE):

@@ -11,6 +11,7 @@ from aiohttp import web
 
 from collector.domain.errors import InvalidInput, NotFound
 from collector.domain.interval import Span
+from collector.domain.message import Message, mark
 from collector.domain.registers.base import Actor
 from collector.domain.registers.kinds import slugify
 from collector.domain.sample import State
@@ -65,7 +66,10 @@ async def show_all(request: web.Request) -> Page:
     sort, wanted = query.get("sort", "state"), query.get("page", "1")
     page = max(1, int(wanted)) if is_count(wanted) else 1
     if sort.lstrip("-") not in _SORTS:
-        raise InvalidInput(f"Hosts cannot be sorted by {sort}.", fields={"sort": f"One of {', '.join(_SORTS)}."})
+        raise InvalidInput(
+            Message("Hosts cannot be sorted by {name}.", name=sort),
+            fields={"sort": Message("One of {known}.", known=", ".join(_SORTS))},
+        )
     everything = await context.db.read(board.host_lines)
     found = [line for line in everything if _matches(line, query)]
     vitals = context.live.vitals_of([line.id for line in found]) if context.live else {}
@@ -199,11 +203,13 @@ def span_of(request: web.Request, now_ms: int) -> tuple[str, Span]:
     if "since" not in query:
         name = query.get("range", DEFAULT_RANGE)
         if name not in RANGES:
-            raise InvalidInput("There is no such range.", fields={"range": f"One of {', '.join(RANGES)}."})
+            raise InvalidInput(
+                "There is no such range.", fields={"range": Message("One of {known}.", known=", ".join(RANGES))}
+            )
         return name, Span(now_ms - RANGES[name], now_ms)
     since, until = query.get("since", ""), query.get("until", str(now_ms))
     if not (is_count(since) and is_count(until) and 0 < int(until) - int(since) <= SPAN_MOST_MS):
-        message = "Unix milliseconds, since before until, at most three years apart."
+        message = mark("Unix milliseconds, since before until, at most three years apart.")
         raise InvalidInput("That is no span of time.", fields={"since": message})
     return "", Span(int(since), int(until))
 
@@ -214,7 +220,9 @@ async def chart_data(request: web.Request) -> web.Response:
     _, span = span_of(request, context.clock())
     points = request.query.get("points", str(POINTS))
     if not is_count(points) or not 2 <= int(points) <= POINTS_MOST:
-        raise InvalidInput("That many points cannot be drawn.", fields={"points": f"From 2 to {POINTS_MOST}."})
+        raise InvalidInput(
+            "That many points cannot be drawn.", fields={"points": Message("From 2 to {count}.", count=POINTS_MOST)}
+        )
     host = await context.db.read(lambda connection: registers.by_key(connection, "host", key))
     drawn = await asyncio.to_thread(_draw, context, host.id, span, int(points))
     return web.Response(body=drawn, content_type="application/json")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from collector.domain.errors import InvalidInput
+from collector.domain.message import Message
 from collector.edges.http.i18n import COOKIE, LANGUAGES
 from collector.edges.http.render import THEME_COOKIE, THEMES
 from collector.edges.http.routing import Permission, Route
@@ -28,7 +29,10 @@ async def change(request: web.Request) -> web.Response:
         if name not in form:
             continue
         if form[name] not in allowed:
-            raise InvalidInput(f"There is no such {name}.", fields={name: f"One of {', '.join(allowed)}."})
+            raise InvalidInput(
+                Message("There is no such {name}.", name=name),
+                fields={name: Message("One of {known}.", known=", ".join(allowed))},
+            )
         response.set_cookie(
             cookie, str(form[name]), max_age=YEAR_SECONDS, path="/", samesite="Lax", secure=over_tls(request)
         )

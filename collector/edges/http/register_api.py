@@ -12,6 +12,7 @@ import msgspec
 from aiohttp import web
 
 from collector.domain.errors import InvalidInput
+from collector.domain.message import Message
 from collector.domain.registers import NAMES, REGISTERS, named
 from collector.domain.registers.base import Register
 from collector.domain.registers.document import to_csv
@@ -52,7 +53,7 @@ def _query(request: web.Request, *, everything: bool = False) -> Query:
 
 def _number(text: str, default: int) -> int:
     if text and not is_count(text):
-        raise InvalidInput(f"'{text}' is not a number of records.")
+        raise InvalidInput(Message("'{text}' is not a number of records.", text=text))
     return int(text) if text else default
 
 
@@ -72,7 +73,10 @@ def _version(request: web.Request, body: dict[str, Any]) -> int | None:
     if given is None:
         return None
     if isinstance(given, bool) or not is_count(str(given)):
-        raise InvalidInput(f"'{given}' is not a version.", hint='Send the ETag of the record, such as If-Match: "3".')
+        raise InvalidInput(
+            Message("'{given}' is not a version.", given=str(given)),
+            hint='Send the ETag of the record, such as If-Match: "3".',
+        )
     return int(given)
 
 

@@ -11,6 +11,7 @@ from aiohttp import web
 from collector.domain import selector, series
 from collector.domain.errors import InvalidInput, TooMuch
 from collector.domain.interval import Span
+from collector.domain.message import Message, mark
 from collector.domain.series import LOOKBACK_MS, Matcher, SeriesData
 from collector.edges.http.context import Context, context_of
 from collector.edges.http.form import is_count
@@ -29,7 +30,9 @@ async def select(request: web.Request) -> web.Response:
     _, span = span_of(request, context.clock())
     points = query.get("points", str(POINTS))
     if not is_count(points) or not 2 <= int(points) <= POINTS_MOST:
-        raise InvalidInput("That many points cannot be given.", fields={"points": f"From 2 to {POINTS_MOST}."})
+        raise InvalidInput(
+            "That many points cannot be given.", fields={"points": Message("From 2 to {count}.", count=POINTS_MOST)}
+        )
     hosts = None
     if key := query.get("host"):
         hosts = [(await context.db.read(lambda connection: registers.by_key(connection, "host", key))).id]
@@ -45,8 +48,13 @@ def _select(
     since = span.since_ms - LOOKBACK_MS if rate else span.since_ms
     found: list[SeriesData] = context.series.select(matchers, since, span.until_ms, host_ids=hosts)
     if len(found) > SERIES_MOST:
-        hint = "Narrow the selector, for example by instance."
-        raise TooMuch(f"The selector matches {len(found)} series; {SERIES_MOST} are given at most.", hint=hint)
+        hint = mark("Narrow the selector, for example by instance.")
+        raise TooMuch(
+            Message(
+                "The selector matches {count} series; {most} are given at most.", count=len(found), most=SERIES_MOST
+            ),
+            hint=hint,
+        )
     answer = []
     for one in found:
         times, values = series.rate(one.times, one.values) if rate else (one.times, one.values)

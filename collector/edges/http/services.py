@@ -11,6 +11,7 @@ from aiohttp import web
 from collector.domain.calendar import Month
 from collector.domain.errors import InvalidInput, NotFound
 from collector.domain.interval import Span
+from collector.domain.message import Message
 from collector.domain.outage import Outage
 from collector.domain.sla import Evaluation, truncated
 from collector.domain.status import Segment
@@ -128,7 +129,9 @@ async def show(request: web.Request) -> Page:
     key, window = request.match_info["key"], request.query.get("window", "24h")
     wanted = _wanted_month(request.query.get("month", ""))
     if window not in WINDOWS:
-        raise InvalidInput("There is no such window.", fields={"window": f"One of {', '.join(WINDOWS)}."})
+        raise InvalidInput(
+            "There is no such window.", fields={"window": Message("One of {known}.", known=", ".join(WINDOWS))}
+        )
 
     def read(connection: Any) -> dict[str, Any]:
         record = registers.by_key(connection, "service", key)

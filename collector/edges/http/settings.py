@@ -12,6 +12,7 @@ from aiohttp import web
 
 from collector.domain.access import Account, Role, Scope
 from collector.domain.errors import Conflict, InvalidInput, NotFound
+from collector.domain.message import Message
 from collector.edges.http.context import Context, context_of, viewer_of
 from collector.edges.http.form import fields_of, is_count
 from collector.edges.http.i18n import COOKIE, LANGUAGES
@@ -87,7 +88,9 @@ async def set_language(request: web.Request) -> web.StreamResponse:
     """Remember the language of the account, and use it in this browser."""
     language = (await fields_of(request)).get("language", "")
     if language not in LANGUAGES:
-        raise InvalidInput("There is no such language.", fields={"language": f"One of {', '.join(LANGUAGES)}."})
+        raise InvalidInput(
+            "There is no such language.", fields={"language": Message("One of {known}.", known=", ".join(LANGUAGES))}
+        )
     account = await _account(request)
     await context_of(request).access.set_language(account.id, language)
     response = web.HTTPSeeOther("/settings?done=saved")
@@ -116,9 +119,13 @@ async def make_token(request: web.Request) -> Page:
     try:
         days = fields.get("days", "")
         if days and not (is_count(days) and 0 < int(days) <= DAYS_MOST):
-            raise InvalidInput("The token was not made.", fields={"days": f"From 1 to {DAYS_MOST}, or empty."})
+            raise InvalidInput(
+                "The token was not made.", fields={"days": Message("From 1 to {count}, or empty.", count=DAYS_MOST)}
+            )
         if fields.get("scope", "read") not in list(Scope):
-            raise InvalidInput("The token was not made.", fields={"scope": f"One of {', '.join(Scope)}."})
+            raise InvalidInput(
+                "The token was not made.", fields={"scope": Message("One of {known}.", known=", ".join(Scope))}
+            )
         made = await context_of(request).access.new_token(
             await _account(request),
             fields.get("name", ""),
@@ -146,7 +153,9 @@ async def add_person(request: web.Request) -> Page:
     fields = await fields_of(request)
     try:
         if fields.get("role", "") not in list(Role):
-            raise InvalidInput("The account was not added.", fields={"role": f"One of {', '.join(Role)}."})
+            raise InvalidInput(
+                "The account was not added.", fields={"role": Message("One of {known}.", known=", ".join(Role))}
+            )
         await context_of(request).access.add_account(
             await _account(request),
             name=fields.get("name", ""),

@@ -14,6 +14,7 @@ from google.protobuf.message import DecodeError
 from sqlalchemy import Connection, insert, select
 
 from collector.domain.errors import InvalidInput
+from collector.domain.message import Message
 from collector.domain.series import NAME_LABEL, Column, Kind, Layout
 from collector.store.schema import series_layout
 from protos.telemetry.v1 import telemetry_pb2 as pb
@@ -109,9 +110,13 @@ def decode(body: bytes) -> Layout:
     try:
         message = pb.Layout.FromString(body)
     except DecodeError as error:
-        raise InvalidInput(f"This is no layout: {error}") from error
+        raise InvalidInput(Message("This is no layout: {error}", error=str(error))) from error
     if not 0 < len(message.series) <= COLUMN_LIMIT:
-        raise InvalidInput(f"A layout has 1 to {COLUMN_LIMIT} series; this one has {len(message.series)}.")
+        raise InvalidInput(
+            Message(
+                "A layout has 1 to {most} series; this one has {count}.", most=COLUMN_LIMIT, count=len(message.series)
+            )
+        )
     columns = tuple(_column(series) for series in message.series)
     if len({(column.name, column.labels) for column in columns}) != len(columns):
         raise InvalidInput("A layout names the same series twice.")
@@ -120,19 +125,42 @@ def decode(body: bytes) -> Layout:
 
 def _column(series: pb.Series) -> Column:
     if not _METRIC_NAME.fullmatch(series.name) or len(series.name) > NAME_LIMIT:
-        raise InvalidInput(f"“{series.name[:NAME_LIMIT]}” is no metric name of at most {NAME_LIMIT} characters.")
+        raise InvalidInput(
+            Message(
+                "“{name}” is no metric name of at most {most} characters.",
+                name=series.name[:NAME_LIMIT],
+                most=NAME_LIMIT,
+            )
+        )
     if len(series.labels) % 2 or len(series.labels) > 2 * LABEL_LIMIT:
-        raise InvalidInput(f"{series.name} has more than {LABEL_LIMIT} labels, or a label without a value.")
+        raise InvalidInput(
+            Message(
+                "{series} has more than {most} labels, or a label without a value.",
+                series=series.name,
+                most=LABEL_LIMIT,
+            )
+        )
     labels = tuple(sorted(zip(series.labels[::2], series.labels[1::2], strict=True)))
     for name, value in labels:
         if not _LABEL_NAME.fullmatch(name) or name == NAME_LABEL or len(name) > NAME_LIMIT:
-            raise InvalidInput(f"{series.name} has a label with the unusable name “{name[:NAME_LIMIT]}”.")
+            raise InvalidInput(
+                Message(
+                    "{series} has a label with the unusable name “{label}”.",
+                    series=series.name,
+                    label=name[:NAME_LIMIT],
+                )
+            )
         if len(value) > VALUE_LIMIT or any(unicodedata.category(each) == "Cc" for each in value):
             raise InvalidInput(
-                f"{series.name}: label {name} is over {VALUE_LIMIT} characters or has control characters."
+                Message(
+                    "{series}: label {name} is over {most} characters or has control characters.",
+                    series=series.name,
+                    name=name,
+                    most=VALUE_LIMIT,
+                )
             )
     if len({name for name, _ in labels}) != len(labels):
-        raise InvalidInput(f"{series.name} has a label twice.")
+        raise InvalidInput(Message("{series} has a label twice.", series=series.name))
     kind = Kind.COUNTER if series.kind == pb.COUNTER else Kind.GAUGE
     return Column(series.name, labels, kind, series.unit, series.help)
 

@@ -13,6 +13,7 @@ import numpy as np
 from sqlalchemy import Connection
 
 from collector.domain.errors import InvalidInput
+from collector.domain.message import Message
 from collector.domain.series import NAME_LABEL, Kind, Layout, Matcher, Point, SeriesData, Times, Values, is_absent
 from collector.store.database import Database
 from collector.store.series import rollup, shelf
@@ -88,7 +89,10 @@ class Reader:
     ) -> list[SeriesData]:
         """Series that match, each with at least one sample in `[since_ms, until_ms)`."""
         if aggregate not in rollup.AGGREGATES:
-            raise InvalidInput(f"Unknown aggregate “{aggregate}”.", fields={"aggregate": ", ".join(rollup.AGGREGATES)})
+            raise InvalidInput(
+                Message("Unknown aggregate “{name}”.", name=aggregate),
+                fields={"aggregate": ", ".join(rollup.AGGREGATES)},
+            )
         level = self._level(since_ms, until_ms, resolution_ms)
         plan = self._plan(matchers, host_ids, names=names)
         if not plan.columns or plan.hosts == frozenset() or until_ms <= since_ms:
@@ -154,7 +158,8 @@ class Reader:
                 return level
         allowed = ", ".join(str(tier.resolution_ms) for tier in TIERS)
         raise InvalidInput(
-            f"No resolution of {resolution_ms} ms is kept.", fields={"resolution_ms": f"one of {allowed}"}
+            Message("No resolution of {resolution} ms is kept.", resolution=resolution_ms),
+            fields={"resolution_ms": Message("one of {allowed}", allowed=allowed)},
         )
 
     def _plan(
