@@ -11,7 +11,7 @@ from sqlalchemy import func, select, update
 
 from collector.domain.errors import InvalidInput
 from collector.domain.sample import Accepted, Row
-from collector.domain.series import ABSENT, Matcher
+from collector.domain.series import ABSENT
 from collector.store.database import Database
 from collector.store.schema import block, block_family, journal
 from collector.store.series.tiers import Retention
@@ -285,33 +285,6 @@ async def test_rows_of_an_unknown_layout_or_a_wrong_length_are_counted(database:
     ingest(database, store, 1, [Row(42, START_MS, packed(1)), Row(layout_id, START_MS, packed(1, 2))])
     assert store.statistics().unreadable_rows == 2
     assert store.select([], START_MS, START_MS + 1) == []
-
-
-async def test_matchers_choose_columns_and_hosts(database: Database) -> None:
-    clock = Clock()
-    store = opened(database, clock)
-    layout_id = declare(database, store)
-    for host_id in (1, 2, 3):
-        ingest(database, store, host_id, beats(layout_id, START_MS, 2))
-
-    def found(*matchers: Matcher, host_ids: set[int] | None = None) -> list[tuple[str, str]]:
-        data = store.select(matchers, START_MS, START_MS + WINDOW_MS, host_ids=host_ids)
-        return [(series.labels["instance"], series.labels.get("mode", "")) for series in data]
-
-    cpu = Matcher("__name__", "=~", "node_cpu.*")
-    assert found(cpu, Matcher("mode", "!=", "idle")) == [("web-1", "user"), ("web-2", "user"), ("web-3", "user")]
-    assert found(cpu, Matcher("instance", "=~", "web-[12]"), Matcher("mode", "=", "idle")) == [
-        ("web-1", "idle"),
-        ("web-2", "idle"),
-    ]
-    assert found(cpu, host_ids={3}) == [("web-3", "idle"), ("web-3", "user")]
-    assert found(cpu, Matcher("job", "=", "mysql")) == []
-    assert found(Matcher("mode", "=", ""), Matcher("instance", "!~", "web-[12]")) == [("web-3", "")] * 2
-    assert store.names() == ["node_cpu_seconds_total", "node_filesystem_avail_bytes", "node_load1"]
-    assert store.label_values("mode") == ["idle", "user"]
-    assert store.label_values("instance") == ["web-1", "web-2", "web-3"]
-    assert store.label_values("job") == ["node"]
-    assert store.hosts_with_data() == {1, 2, 3}
 
 
 async def test_latest_answers_from_memory_within_its_age(database: Database) -> None:
