@@ -26,6 +26,8 @@ RECOVERY_SECONDS = 30.0
 FAILED, NO_ROOM, ROOM = "ingest failed", "spool disk full", "spool disk has room again"
 SAID_AT_MOST = 3
 """What was left over from a smaller commit may take some more rows before it is full again."""
+UNHURRIED_SECONDS = 0.1
+"""Half of what a collector takes from an agent (`rpc.PACES`), else what waits is never done with."""
 COLLECTOR_MEBIBYTES, AGENT_MEBIBYTES = 24, 2
 
 
@@ -46,6 +48,8 @@ def fill_the_collectors(folder: Path, *, rounds: int) -> str:
         small_disk(folder / "disk", mebibytes=COLLECTOR_MEBIBYTES) as disk,
         Stand(folder, agents=3, seed=SEED, data=disk.folder / "data") as stand,
     ):
+        for life in stand.agents:
+            life.plan = replace(life.plan, beat_seconds=UNHURRIED_SECONDS)
         stand.enrol()
         database, log = stand.collector.plan.database, stand.collector.plan.log
         for number in range(rounds):
