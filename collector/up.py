@@ -33,9 +33,11 @@ central_checks = "allow"
 """
 IDENTITY_FILE = "identity.json"
 """Where an agent keeps who it is."""
+FRUGAL = {"MALLOC_ARENA_MAX": "1", "MALLOC_TRIM_THRESHOLD_": "65536", "MALLOC_MMAP_THRESHOLD_": "65536"}
+"""So that the C library holds no memory for each thread and gives back what is free; as in the unit of systemd."""
+RESTART_SECONDS = (1.0, 2.0, 5.0, 10.0, 30.0)
 CALM_SECONDS = 60.0
 """An agent that ran for so long is restarted at once, whatever was before."""
-RESTART_SECONDS = (1.0, 2.0, 5.0, 10.0, 30.0)
 STOP_SECONDS = 10.0
 TURN_SECONDS = 0.001
 OURS, AGENTS = "SIGAP_", "SIGAP_AGENT_"
@@ -89,7 +91,7 @@ class LocalAgent:
     async def _keep_running(self) -> None:
         # The directory may be copied elsewhere, so that its own file must not name it.
         environment = {
-            "MALLOC_ARENA_MAX": "2",
+            **FRUGAL,
             # Its settings, and none of the collector's: they may hold the database's password.
             **{
                 name: value

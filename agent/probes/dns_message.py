@@ -5,7 +5,7 @@ Pure. A reply is a stranger's bytes: every read is bounded and a malformed one r
 
 from __future__ import annotations
 
-import ipaddress
+import socket
 import struct
 from typing import NamedTuple
 
@@ -125,7 +125,7 @@ def _text(message: bytes, offset: int, length: int, *, kind: int) -> str:
     """A record's data as zone files write it; other types as hexadecimal."""
     data = message[offset : offset + length]
     if kind in (TYPES["A"], TYPES["AAAA"]):
-        return str(ipaddress.ip_address(data))
+        return socket.inet_ntop(socket.AF_INET if kind == TYPES["A"] else socket.AF_INET6, data)
     if kind in (TYPES["CNAME"], TYPES["NS"]):
         return _name(message, offset)[0]
     if kind == TYPES["MX"]:

@@ -5,7 +5,6 @@ Reads /proc; opens no connection.
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import socket
 from collections.abc import Iterator
@@ -44,6 +43,8 @@ NAME_CHARACTERS = 15
 LOOPBACK_IPV6 = "0" * 31 + "1"
 
 _WORD_BYTES = 4
+IPV4_BYTES, IPV6_BYTES = 4, 16
+IPV4_MAPPED = bytes(10) + b"\xff\xff"
 
 
 class Listener(NamedTuple):
@@ -104,9 +105,9 @@ def decode(address: str) -> str:
     raw = bytes.fromhex(address)
     words = [raw[start : start + _WORD_BYTES] for start in range(0, len(raw), _WORD_BYTES)]
     network = b"".join(socket.htonl(int.from_bytes(word, "big")).to_bytes(_WORD_BYTES, "big") for word in words)
-    parsed = ipaddress.ip_address(network)
-    mapped = parsed.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Address) else None
-    return str(mapped or parsed)
+    if len(network) == IPV6_BYTES and not network.startswith(IPV4_MAPPED):
+        return socket.inet_ntop(socket.AF_INET6, network)
+    return socket.inet_ntop(socket.AF_INET, network[-IPV4_BYTES:])
 
 
 def _reach(address: str, proc: Path) -> str:

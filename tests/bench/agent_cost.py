@@ -24,6 +24,7 @@ from typing import NamedTuple
 from agent import identity
 from collector.store import schema
 from collector.store.database import Database
+from collector.up import FRUGAL
 from tests.bench.figure import Figure
 from tests.collector.delivery import Receiver, receiver
 
@@ -118,7 +119,7 @@ def _agent(folder: Path, stand: Receiver) -> Iterator[int]:
     """The agent as `sigap-agent run`, with an identity and no configuration but its state directory."""
     state = folder / "agent"
     identity.save(state, stand.enrol())
-    environment = {**os.environ, "STATE_DIRECTORY": str(state), "MALLOC_ARENA_MAX": "2"}
+    environment = {**os.environ, **FRUGAL, "STATE_DIRECTORY": str(state)}
     with subprocess.Popen([sys.executable, "-m", "agent", "run"], env=environment) as process:
         try:
             yield process.pid
