@@ -271,17 +271,32 @@ def test_collector_and_agent_run_under_their_units_and_find_each_other(account: 
     home = ["ProtectHome=read-only"] if sys.base_prefix.startswith(("/root", "/home")) else []
     (host.root / "etc/sigap/sigap.toml").touch()
     host.run("rm", "-rf", "/var/lib/sigap-agent", "/var/lib/private/sigap-agent")
-    with installed(host, "sigap", SIGAP, *home), installed(host, "sigap-agent", SIGAP_AGENT):
+    (host.root / "usr/bin/sigap-agent").symlink_to(SIGAP_AGENT)
+    with installed(host, "sigap", SIGAP, *home):
         host.run("systemctl", "start", "sigap")
         assert host.run("curl", "--silent", "http://127.0.0.1:8420/-/ready") == "Sigap is ready."
         link = re.findall(r"/setup\?link=(\S+)", host.log())[-1]
         host.run(sys.executable, "-c", SET_UP, link, secrets.token_hex())
-        # As the manual has it: root enrols, and the unit takes over what root made.
-        host.run(*host.run("sigap", "enrol").split())
-        host.run("systemctl", "start", "sigap-agent")
-        wait_for(lambda: '"connected"' in host.run("sigap", "agents", "--json"), SECONDS, "the agent delivers")
-        host.run("systemctl", "stop", "sigap-agent", "sigap")
+        pasted, lines = re.subn("sigap-agent enrol .*", host.run("sigap", "enrol"), _manual())
+        assert lines == 1
+        try:
+            host.run("sh", "-ec", f"cd {SHIPPED}\n{pasted}")
+            wait_for(lambda: '"connected"' in host.run("sigap", "agents", "--json"), SECONDS, "the agent delivers")
+            assert host.shows("sigap-agent", "NRestarts") == "0"
+        finally:
+            host.run("systemctl", "disable", "--now", "sigap-agent", fails=True)
+            for left in ("usr/bin/sigap-agent", "etc/systemd/system/sigap-agent.service"):
+                (host.root / left).unlink(missing_ok=True)
+        host.run("systemctl", "stop", "sigap")
         assert host.shows("sigap", "Result") == "success", host.log()
+
+
+def _manual() -> str:
+    """What the manual has one paste to run the agent as a service."""
+    page = (SHIPPED.parents[1] / "web" / "docs" / "en" / "agent-configuration.md").read_text()
+    found = re.search(r"## As a systemd service.*?```sh\n(.*?)```", page, re.DOTALL)
+    assert found
+    return found[1]
 
 
 def test_systemd_finds_nothing_wrong_with_the_shipped_units(host: Machine) -> None:
