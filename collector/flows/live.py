@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
@@ -40,13 +40,16 @@ MINUTE_MS = 60_000
 
 CPU_SECONDS = "node_cpu_seconds_total"
 
+FILESYSTEM = "filesystem_used_ratio"
+FILESYSTEM_SIZES = ("node_filesystem_size_bytes", "node_filesystem_avail_bytes")
+
 Select = Callable[..., Sequence[SeriesData]]
 LayoutOf = Callable[[int], Layout | None]
 VITALS = (
     "cpu_busy_ratio",
     "memory_used_ratio",
     "swap_used_ratio",
-    "filesystem_used_ratio",
+    FILESYSTEM,
     "load_per_cpu",
 )
 
@@ -71,6 +74,24 @@ class Vitals(NamedTuple):
     swap: float | None
     filesystem: float | None  # the fullest that can be written to
     load: float | None  # per CPU
+
+
+class Fullest(NamedTuple):
+    """The fullest filesystem that can be written to."""
+
+    mountpoint: str
+    used_ratio: float
+    size_bytes: float
+    left_bytes: float  # that an ordinary user may fill
+
+
+class _Found(NamedTuple):
+    """The largest value of a measure, in which row, and what it is about."""
+
+    value: float
+    layout_id: int
+    row: Row
+    labels: Mapping[str, str]
 
 
 @dataclass(slots=True)
@@ -194,6 +215,20 @@ class Live:
                 host.vitals = Vitals(host.rows[layout_id][-1].wall_ms, *values)
         return {host_id: host.vitals for host_id, host in heard.items() if host.vitals is not None}
 
+    def fullest(self, host_id: int) -> Fullest | None:
+        """Which filesystem the number in `vitals` is about, and how large that is."""
+        host = self._hosts.get(host_id)
+        found = self._worst(host, FILESYSTEM) if host else None
+        layout = self._layout_of(found.layout_id) if found else None
+        if found is None or layout is None:
+            return None
+        values = _values(found.row)
+        size, left = (
+            next(values[at] for at in layout.families[name] if dict(layout.columns[at].labels) == found.labels)
+            for name in FILESYSTEM_SIZES
+        )
+        return Fullest(found.labels.get("mountpoint", ""), found.value, float(size), float(left))
+
     def cpu_history(self, host_id: int) -> list[float | None]:
         """CPU in use once a minute over the last hour, oldest first."""
         host = self._hosts.get(host_id)
@@ -286,16 +321,20 @@ class Live:
         ]
 
     def _measure(self, host: _Host, name: str) -> float | None:
+        found = self._worst(host, name)
+        return None if found is None else found.value
+
+    def _worst(self, host: _Host, name: str) -> _Found | None:
         newest_first = sorted(host.rows.items(), key=lambda item: -item[1][-1].wall_ms if item[1] else 0)
         for layout_id, rows in newest_first:
             compiled = self._compile(layout_id, name)
             if compiled is None:
                 continue
             for at in range(len(rows) - 1, -1, -1):
-                values = compiled.evaluate(_pair(rows, at))
-                finite = values[np.isfinite(values)]
-                if finite.size:
-                    return float(finite.max())
+                values = compiled.evaluate(_pair(rows, at))[0]
+                if np.isfinite(values).any():
+                    place = int(np.argmax(np.where(np.isfinite(values), values, -np.inf)))
+                    return _Found(float(values[place]), layout_id, rows[at], compiled.targets[place])
         return None
 
     def _compile(self, layout_id: int, name: str) -> Compiled | None:

@@ -1,7 +1,8 @@
 """What pages show of hosts, checks and services side by side: records joined with what is known of them at present.
 
-Reads only, and decides one thing: the state of a host as a whole, which is the worst of its checks unless its agent is
-silent. Figures of availability are `store.sla`'s.
+Reads only, and decides nothing: a host's state is what its agent proves by being heard, and the worst of its checks
+stands beside it. What a check looks at may be elsewhere, so that its trouble is not its host's. Figures of availability
+are `store.sla`'s.
 """
 
 from __future__ import annotations
@@ -9,18 +10,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Join, Table, case, func, select
 
 from collector.domain.sample import State
-from collector.domain.tree import named
 from collector.store import agents, registers, status, wording
 from collector.store.agents import AgentRecord
 from collector.store.schema import register_tables, status_now
 
 WATCHED, PAUSED = "active", "paused"
 UP = State.UP.word
+WORST_FIRST = (State.DOWN.word, State.DEGRADED.word, State.UNKNOWN.word, UP, PAUSED)
+"""Every state that pages show of a check, in the order in which they matter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,17 +40,19 @@ class CheckLine:
     reason: str
     origin: str
     interval_seconds: float
+    created_ms: int
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
-class Trouble(NamedTuple):
-    """A check that is not up, in short."""
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """A check that is watched and not up, in short."""
 
     id: int
     host_id: int
     key: str
     name: str
-    state: str  # down, degraded, unknown, paused
+    state: str  # down, degraded, unknown
     since_ms: int | None
     reason: str
 
@@ -65,11 +69,18 @@ class HostLine:
     owner: str
     description: str
     labels: Mapping[str, str]
-    state: str
+    state: str  # up: its agent is heard; unknown: it is silent, or was never heard
     since_ms: int | None
     reason: str
     checks: Mapping[str, int]  # how many are in which state
+    worst: Trouble | None  # of its checks; None while none is in trouble
     agent: AgentRecord | None
+
+    @property
+    def gravity(self) -> tuple[int, int, str]:
+        """Where it stands in a list with the worst first: by itself or its worst check, silent ones before others."""
+        own = rank(self.state)
+        return (min(own, rank(self.worst.state)) if self.worst else own, own, self.key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +116,7 @@ def check_lines(
     now = status.present(connection, "check", [one.id for one in records])
     hosts = registers.keys_of(connection, "host", {one.host for one in records})
     lines = [_check_line(one, now.get(one.id), hosts.get(one.host, "")) for one in records]
-    return sorted(lines, key=lambda line: (-_rank(line.state), line.key))
+    return sorted(lines, key=lambda line: (rank(line.state), line.key))
 
 
 def check_counts(connection: Connection) -> dict[int, Counter[str]]:
@@ -131,12 +142,12 @@ def trouble(connection: Connection) -> list[Trouble]:
         status_now.c.reason,
         status_now.c.wording,
     )
-    query = select(*columns).select_from(_with_status(check)).where(check.c.state != "retired", state != UP)
+    query = select(*columns).select_from(_with_status(check)).where(check.c.state == WATCHED, state != UP)
     found = [
         Trouble(check_id, host_id, key, name or key, word, since_ms, wording.together(reason or "", parts or ""))
         for check_id, host_id, key, name, word, since_ms, reason, parts in connection.execute(query)
     ]
-    return sorted(found, key=lambda one: (-_rank(one.state), one.key))
+    return sorted(found, key=lambda one: (rank(one.state), one.key))
 
 
 def _watched_checks() -> tuple[Table, ColumnElement[str]]:
@@ -164,6 +175,7 @@ def _check_line(record: Any, now: status.Now | None, host_key: str) -> CheckLine
         now.reason if now else "",
         record.origin,
         record.interval_seconds,
+        record.created_ms,
         record.options,
     )
 
@@ -181,14 +193,23 @@ def host_lines(connection: Connection) -> list[HostLine]:
         _host_line(one, now.get(one.id), newest.get(one.id), counts.get(one.id, {}), worst.get(one.id))
         for one in records
     ]
-    return sorted(lines, key=lambda line: (-_rank(line.state), line.key))
+    return sorted(lines, key=lambda line: line.gravity)
 
 
 def host_line(connection: Connection, record: Any, checks: Sequence[CheckLine]) -> HostLine:
     """One host, watched or not; `checks` are its own, the worst first."""
     now = status.present(connection, "host", [record.id]).get(record.id)
     agent = newest_agents(agents.list_agents(connection, host_id=record.id)).get(record.id)
-    return _host_line(record, now, agent, Counter(line.state for line in checks), next(iter(checks), None))
+    counts = Counter(line.state for line in checks)
+    return _host_line(record, now, agent, counts, next((_trouble(one) for one in checks if _is_trouble(one)), None))
+
+
+def _is_trouble(line: CheckLine) -> bool:
+    return line.state not in (UP, PAUSED)
+
+
+def _trouble(line: CheckLine) -> Trouble:
+    return Trouble(line.id, line.host_id, line.key, line.name, line.state, line.since_ms, line.reason)
 
 
 def newest_agents(found: Iterable[AgentRecord]) -> dict[int, AgentRecord]:
@@ -204,11 +225,9 @@ def _host_line(
     now: status.Now | None,
     agent: AgentRecord | None,
     counts: Mapping[str, int],
-    worst: CheckLine | Trouble | None,
+    worst: Trouble | None,
 ) -> HostLine:
     state, since_ms, reason = (now.state.word, now.since_ms, now.reason) if now else (State.UNKNOWN.word, None, "")
-    if state != State.UNKNOWN.word and worst is not None and _rank(worst.state) > _rank(state):
-        state, since_ms, reason = worst.state, worst.since_ms, named(worst.name, worst.reason)
     return HostLine(
         record.id,
         record.key,
@@ -222,6 +241,7 @@ def _host_line(
         since_ms,
         reason,
         counts,
+        worst,
         agent,
     )
 
@@ -232,7 +252,7 @@ def service_lines(connection: Connection) -> list[ServiceLine]:
     records = [one for one in registers.all_of(connection, "service") if one.state not in closed]
     now = status.present(connection, "service", [one.id for one in records])
     lines = [service_line(one, now.get(one.id)) for one in records]
-    return sorted(lines, key=lambda line: (-_rank(line.state), line.name.lower()))
+    return sorted(lines, key=lambda line: (rank(line.state), line.name.lower()))
 
 
 def service_line(record: Any, now: status.Now | None) -> ServiceLine:
@@ -254,20 +274,20 @@ def service_line(record: Any, now: status.Now | None) -> ServiceLine:
     )
 
 
-_RANKS = {"down": 4, "degraded": 3, "unknown": 2, "paused": 1, "up": 0}
+def rank(state: str) -> int:
+    """The place of a state among the others, the worst first."""
+    return WORST_FIRST.index(state)
 
 
-def _rank(state: str) -> int:
-    return _RANKS.get(state, 0)
-
-
-def subject_names(connection: Connection, found: Iterable[status.Transition]) -> dict[tuple[str, int], tuple[str, str]]:
-    """(subject, id) → key and name of what some transitions are about."""
+def subject_names(
+    connection: Connection, found: Iterable[status.Transition]
+) -> dict[tuple[str, int], tuple[str, str, str]]:
+    """(subject, id) → key, name and Indonesian name, empty without one, of what some transitions are about."""
     wanted: dict[str, set[int]] = {}
     for one in found:
         wanted.setdefault(one.subject, set()).add(one.subject_id)
-    names: dict[tuple[str, int], tuple[str, str]] = {}
+    names: dict[tuple[str, int], tuple[str, str, str]] = {}
     for subject, ids in wanted.items():
         for record in registers.some_of(connection, subject, "id", ids):
-            names[subject, record.id] = (record.key, record.name or record.key)
+            names[subject, record.id] = (record.key, record.name or record.key, getattr(record, "name_id", ""))
     return names

@@ -78,6 +78,7 @@ class Chart:
     names: tuple[str, ...]
     compute: Callable[[Frame], list[Line]]
     high: float | None = None
+    words: tuple[str, ...] = ()  # which lines are called, in English; the page translates them
 
 
 def _cpu(frame: Frame) -> list[Line]:
@@ -170,12 +171,13 @@ CHARTS: tuple[Chart, ...] = (
     Chart(
         "memory", mark("Memory"), "bytes", "stack",
         _of("node_memory_", "MemTotal_bytes", "MemFree_bytes", "Buffers_bytes", "Cached_bytes", "SReclaimable_bytes"),
-        _memory,
+        _memory, words=(mark("used"), mark("cache"), mark("free")),
     ),
-    Chart("load", mark("Load"), "", "line", _of("node_load", "1", "5", "15"), _load),
+    Chart("load", mark("Load"), "", "line", _of("node_load", "1", "5", "15"), _load, words=(mark("min"),)),
     Chart(
         "pressure", mark("Pressure: time spent waiting"), "percent", "line",
         tuple(f"node_pressure_{what}_waiting_seconds_total" for what in ("cpu", "memory", "io")), _pressure,
+        words=(mark("memory"),),
     ),
     Chart(
         "filesystems", mark("Filesystems in use"), "percent", "line",
@@ -185,14 +187,19 @@ CHARTS: tuple[Chart, ...] = (
         "disk", mark("Disk throughput"), "bytes_per_second", "line",
         _of("node_disk_", "read_bytes_total", "written_bytes_total"),
         _pairs(("node_disk_read_bytes_total", "read"), ("node_disk_written_bytes_total", "write")),
+        words=(mark("read"), mark("write")),
     ),
     Chart("busy", mark("Disk busy"), "percent", "line", ("node_disk_io_time_seconds_total",), _busy),
     Chart(
         "network", mark("Network"), "bytes_per_second", "line",
         _of("node_network_", "receive_bytes_total", "transmit_bytes_total"),
         _pairs(("node_network_receive_bytes_total", "in"), ("node_network_transmit_bytes_total", "out")),
+        words=(mark("in"), mark("out")),
     ),
-    Chart("swap", mark("Swap"), "bytes", "line", _of("node_memory_", "SwapTotal_bytes", "SwapFree_bytes"), _swap),
+    Chart(
+        "swap", mark("Swap"), "bytes", "line", _of("node_memory_", "SwapTotal_bytes", "SwapFree_bytes"), _swap,
+        words=(mark("used"), mark("total")),
+    ),
 )  # fmt: skip
 NAMES = frozenset(name for chart in CHARTS for name in chart.names)
 COUNTER_SUFFIX = "_total"

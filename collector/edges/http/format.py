@@ -33,6 +33,7 @@ _DURATIONS: Mapping[str, Sequence[tuple[int, str]]] = {
     "en": ((86_400_000, "d"), (3_600_000, "h"), (60_000, "min"), (1000, "s")),
     "id": ((86_400_000, "hari"), (3_600_000, "jam"), (60_000, "mnt"), (1000, "dtk")),
 }
+DAY_MS = 86_400_000
 _BINARY = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 _STEP = 1024
 
@@ -95,6 +96,13 @@ def duration(milliseconds: Number, language: str, parts: int = 2) -> str:
         if len(words) == parts:
             break
     return " ".join(filter(None, words))
+
+
+def span(milliseconds: int, language: str) -> str:
+    """A range that one can choose, in the unit it is usually told in: 15 min, 24 h, 7 d."""
+    units = dict(_DURATIONS.get(language, _DURATIONS["en"]))
+    unit = next(size for size in units if milliseconds >= size and (size < DAY_MS or milliseconds > DAY_MS))
+    return f"{milliseconds // unit} {units[unit]}"
 
 
 def zone(name: str) -> tzinfo:

@@ -10,7 +10,7 @@ from typing import Any
 from aiohttp import web
 
 from collector.domain.errors import InvalidInput, NotFound
-from collector.domain.interval import Span
+from collector.domain.interval import Span, subtract, union
 from collector.domain.message import Message, mark
 from collector.domain.registers.base import Actor
 from collector.domain.registers.kinds import slugify
@@ -41,10 +41,11 @@ LIVE_RANGES = ("15m", "1h", "6h")
 MARKED = (State.DOWN, State.DEGRADED)
 MARKS_MOST = 100
 PROCESSES_SHOWN = 15
-STATES = ("down", "degraded", "unknown", "up")
+EQUAL = ("state", "site", "environment")
+FILTERS = (*EQUAL, "checks")
 
 _SORTS: dict[str, Callable[[dict[str, Any]], Any]] = {
-    "state": lambda row: (STATES.index(row["host"].state), row["host"].key),
+    "state": lambda row: row["host"].gravity,
     "name": lambda row: row["host"].name.lower(),
     "site": lambda row: (row["host"].site, row["host"].key),
     "cpu": lambda row: _vital(row, 1),
@@ -85,13 +86,14 @@ async def show_all(request: web.Request) -> Page:
             "total": len(found),
             "all": len(everything),
             "counts": Counter(line.state for line in everything),
+            "check_states": board.WORST_FIRST,
             "page": page,
             "size": PAGE_ROWS,
             "sort": sort,
             "search": query.get("q", ""),
             "sites": sorted({line.site for line in everything if line.site}),
             "environments": sorted({line.environment for line in everything if line.environment}),
-            "chosen": {name: query.get(name, "") for name in ("state", "site", "environment")},
+            "chosen": {name: query.get(name, "") for name in FILTERS},
         },
     )
 
@@ -99,9 +101,8 @@ async def show_all(request: web.Request) -> Page:
 def _matches(line: HostLine, query: Any) -> bool:
     text = f"{line.key} {line.name} {line.owner} {line.description} {' '.join(line.labels.values())}".lower()
     words = all(word in text for word in query.get("q", "").lower().split())
-    return words and all(
-        not query.get(name) or getattr(line, name) == query[name] for name in ("state", "site", "environment")
-    )
+    checks = not query.get("checks") or line.checks.get(query["checks"], 0) > 0
+    return words and checks and all(not query.get(one) or getattr(line, one) == query[one] for one in EQUAL)
 
 
 async def show(request: web.Request) -> Page:
@@ -123,16 +124,29 @@ async def show(request: web.Request) -> Page:
         {
             **data,
             "range": name,
-            "ranges": list(RANGES),
+            "ranges": RANGES,
             "span": {"since_ms": span.since_ms, "until_ms": span.until_ms},
             "is_live": name in LIVE_RANGES and context.live is not None,
             "vitals": context.live.vitals(host_id) if context.live else None,
+            "fullest": _fullest(context, host_id),
             "charts": [
-                {"key": one.key, "title": one.title, "unit": one.unit, "kind": one.kind, "high": one.high}
+                {
+                    "key": one.key,
+                    "title": one.title,
+                    "unit": one.unit,
+                    "kind": one.kind,
+                    "high": one.high,
+                    "words": one.words,
+                }
                 for one in charts.CHARTS
             ],
         },
     )
+
+
+def _fullest(context: Context, host_id: int) -> dict[str, Any] | None:
+    found = context.live.fullest(host_id) if context.live else None
+    return None if found is None else found._asdict()
 
 
 def _read(connection: Any, key: str, span: Span, now_ms: int) -> dict[str, Any]:
@@ -146,7 +160,7 @@ def _read(connection: Any, key: str, span: Span, now_ms: int) -> dict[str, Any]:
         "host": line,
         "phase": record.state,
         "version": record.version,
-        "checks": [{"check": one, "strip": strip_of(timeline(runs[one.id], day))} for one in checks],
+        "checks": [{"check": one, "strip": strip_of(timeline(runs[one.id], day), one.created_ms)} for one in checks],
         "last_day": day,
         "marks": _marks(connection, [one.id for one in checks], span),
         "processes": processes,
@@ -176,13 +190,15 @@ def check_key(host_key: str, name: str) -> str:
 
 
 def _marks(connection: Any, checks: list[int], span: Span) -> list[dict[str, Any]]:
-    """When the host was silent or one of its checks was down, for the charts to show."""
+    """When at least one check of the host was down, and when one was degraded and none down, for the charts to show."""
+    found = [run for runs in status.runs(connection, checks, span).values() for run in runs]
+    down, degraded = (union(run.span for run in found if run.state is state) for state in MARKED)
+    marks = [(down, State.DOWN), (subtract(degraded, down), State.DEGRADED)]
     return [
-        {"since": run.since_ms, "until": run.until_ms, "state": run.state.word}
-        for runs in status.runs(connection, checks, span).values()
-        for run in runs
-        if run.state in MARKED
-    ][:MARKS_MOST]
+        {"since": one.since_ms, "until": one.until_ms, "state": state.word}
+        for spans, state in marks
+        for one in spans[-MARKS_MOST:]
+    ]
 
 
 def _document(connection: Any, host_id: int, kind: str) -> dict[str, Any] | None:

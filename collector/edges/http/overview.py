@@ -16,6 +16,7 @@ from collector.store import agents, alerts, board, sla, status
 
 DAY_MS = 86_400_000
 RECENT = 8
+NAMELESS = ("", "", "")
 HOSTS_SHOWN = 60
 """More are counted, and shown on their own page."""
 
@@ -65,8 +66,9 @@ def _read(connection: Any, now_ms: int) -> dict[str, Any]:
         "recent": [
             {
                 "subject": one.subject,
-                "key": names.get((one.subject, one.subject_id), ("", ""))[0],
-                "name": names.get((one.subject, one.subject_id), ("", ""))[1],
+                **dict(
+                    zip(("key", "name", "name_id"), names.get((one.subject, one.subject_id), NAMELESS), strict=True)
+                ),
                 "at_ms": one.at_ms,
                 "before": one.before.word,
                 "after": one.after.word,

@@ -19,8 +19,8 @@ from markupsafe import Markup
 from yarl import URL
 
 import web as assets
+from collector.edges.http import cells, static, svg
 from collector.edges.http import format as formats
-from collector.edges.http import static, svg
 from collector.edges.http.context import context_of, viewer_of
 from collector.edges.http.i18n import LANGUAGES, choose
 from collector.edges.http.menu import MENU
@@ -53,6 +53,7 @@ def environment(language: str) -> jinja2.Environment:
         percent=partial(_swapped, formats.percent, language),
         bytes=partial(_swapped, formats.amount, language),
         duration=partial(_swapped, formats.duration, language),
+        span=partial(_swapped, formats.span, language),
         exact=partial(_swapped, formats.exact, language),
         month=partial(_swapped, formats.month, language),
         iso=formats.iso,
@@ -63,7 +64,7 @@ def environment(language: str) -> jinja2.Environment:
         tr=lambda text: in_language(text, language),
     )
     made.globals.update(asset=static.address, spark_path=svg.spark, strip_bars=svg.strip, LANGUAGES=LANGUAGES)
-    made.globals.update(with_query=with_query, zip=zip)
+    made.globals.update(with_query=with_query, zip=zip, labelled=cells.labelled)
     return made
 
 

@@ -13,6 +13,7 @@ from collector.domain.errors import InvalidInput, NotFound
 from collector.domain.interval import Span
 from collector.domain.message import Message
 from collector.domain.outage import Outage
+from collector.domain.sample import State
 from collector.domain.sla import Evaluation, truncated
 from collector.domain.status import Segment
 from collector.edges.http.context import context_of
@@ -23,6 +24,8 @@ from collector.store.sla import Availability
 DAY_MS = 86_400_000
 WINDOWS = {"24h": DAY_MS, "7d": 7 * DAY_MS, "30d": 30 * DAY_MS}
 TRANSITIONS_SHOWN = 20
+YEARS = (1970, 2999)
+"""Whose months can be asked for: a calendar has an end, and nothing was measured before Unix time began."""
 _MONTH = re.compile(r"(\d{4})-(0[1-9]|1[0-2])")
 
 
@@ -35,9 +38,14 @@ class Strip(NamedTuple):
     reason: str
 
 
-def strip_of(segments: Iterable[Segment]) -> list[Strip]:
-    """A timeline in words."""
-    return [Strip(one.since_ms, one.until_ms, one.state.word, one.reason) for one in segments]
+def strip_of(segments: Iterable[Segment], created_ms: int = 0) -> list[Strip]:
+    """A timeline in words, without what is unknown of the time before something was created: it did not exist then."""
+    pieces = [Strip(one.since_ms, one.until_ms, one.state.word, one.reason) for one in segments]
+    first = pieces[0] if pieces else None
+    if first is None or first.state != State.UNKNOWN.word or first.since_ms >= created_ms:
+        return pieces
+    kept = first._replace(since_ms=min(created_ms, first.until_ms))
+    return [kept, *pieces[1:]] if kept.since_ms < kept.until_ms else pieces[1:]
 
 
 def figures(found: Availability | None) -> dict[str, Any] | None:
@@ -151,12 +159,13 @@ async def show(request: web.Request) -> Page:
             "roll_up": record.roll_up,
             "k": record.k,
             "window": window,
+            "ranges": WINDOWS,
             "since_ms": span.since_ms,
             "until_ms": span.until_ms,
             "strip": strip_of(sla.segments(connection, history, span)),
             "month": figures(found),
             "month_strip": strip_of(found.segments) if found else [],
-            "previous": str(month.preceding) if month else None,
+            "previous": str(month.preceding) if month and _existed_before(history, found) else None,
             "next": str(month.following) if month and found and found.is_over else None,
             "checks": board.check_lines(connection, ids=record.members),
             "transitions": [
@@ -170,11 +179,15 @@ async def show(request: web.Request) -> Page:
     return Page("service.html", await context_of(request).db.read(read))
 
 
+def _existed_before(history: Sequence[sla.Version], found: Availability | None) -> bool:
+    return found is not None and history[0].composition.since_ms < found.period.since_ms
+
+
 def _wanted_month(text: str) -> Month | None:
     if not text:
         return None
     found = _MONTH.fullmatch(text)
-    if found is None:
+    if found is None or not YEARS[0] <= int(found[1]) <= YEARS[1]:
         raise InvalidInput("That is no month.", fields={"month": "Year and month, such as 2026-11."})
     return Month(int(found[1]), int(found[2]))
 

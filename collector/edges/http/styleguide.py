@@ -33,6 +33,7 @@ def _sample(now_ms: int) -> dict[str, Any]:
             (day + 7 * HOUR_MS + 1_500_000, day + 15 * HOUR_MS, "up", ""),
             (day + 15 * HOUR_MS, day + 16 * HOUR_MS, "degraded", "1.8 s, above 1 s"),
             (day + 16 * HOUR_MS, day + 20 * HOUR_MS, "up", ""),
+            (day + 20 * HOUR_MS, day + 21 * HOUR_MS, "unknown", "no evidence"),
             (day + 21 * HOUR_MS, now_ms, "up", ""),
         ],
         "wave": [_wave(index, phase=1, height=1) for index in range(60)],

@@ -9,6 +9,8 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+ABSENT = "absent"
+"""The state of the time in which something did not exist."""
 MINIMUM_WIDTH = 0.35
 """Of a strip's 100 units: a short outage must still be seen."""
 
@@ -79,12 +81,12 @@ def strip(segments: Iterable[Sequence[object]], since_ms: int, until_ms: int) ->
     """Pieces of a state strip.
 
     Args:
-        segments: (since_ms, until_ms, state, reason) in order; what none covers is unknown.
+        segments: (since_ms, until_ms, state, reason) in order; in what none covers the thing did not exist.
         since_ms: Left edge, inclusive.
         until_ms: Right edge, exclusive.
 
     Returns:
-        Pieces that cover the whole strip, unknown ones included; a piece shorter than MINIMUM_WIDTH is widened.
+        Pieces that cover the whole strip, absent ones included; a piece shorter than MINIMUM_WIDTH is widened.
     """
     whole = max(until_ms - since_ms, 1)
     bars: list[Bar] = []
@@ -94,11 +96,11 @@ def strip(segments: Iterable[Sequence[object]], since_ms: int, until_ms: int) ->
         if last <= first:
             continue
         if first > reached:
-            bars.append(_bar(reached, first, "unknown", "", since_ms, whole))
+            bars.append(_bar(reached, first, ABSENT, "", since_ms, whole))
         bars.append(_bar(first, last, str(segment[2]), str(segment[3]), since_ms, whole))
         reached = max(reached, last)
     if reached < until_ms:
-        bars.append(_bar(reached, until_ms, "unknown", "", since_ms, whole))
+        bars.append(_bar(reached, until_ms, ABSENT, "", since_ms, whole))
     return bars
 
 

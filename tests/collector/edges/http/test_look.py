@@ -54,7 +54,7 @@ def test_sizes_are_binary() -> None:
 
 def test_a_strip_covers_its_whole_span_and_a_short_outage_is_seen() -> None:
     bars = svg.strip([(10, 20, "up", ""), (20, 21, "down", "x"), (30, 100_000, "up", "")], 0, 100_000)
-    assert [bar.state for bar in bars] == ["unknown", "up", "down", "unknown", "up"]
+    assert [bar.state for bar in bars] == ["absent", "up", "down", "absent", "up"]
     assert all(bar.width >= svg.MINIMUM_WIDTH for bar in bars)
     assert all(bar.x + bar.width <= 100.001 for bar in bars)
 

@@ -19,7 +19,8 @@ from collector.domain.series import Column, Kind, Layout
 from collector.edges.http.context import Context
 from collector.flows.live import Live
 from collector.flows.register import Registrar
-from collector.store import agents, alerts, documents, outbox, sla, status
+from collector.protocol import Gap, GapReason
+from collector.store import agents, alerts, documents, lanes, outbox, sla, status
 from collector.store.alerts import Event, Kept
 from collector.store.database import Database
 from collector.store.outbox import Attempt
@@ -184,6 +185,9 @@ async def _host(world: World, host: Any, number: int, *, silent: bool, history_m
             not_before_ms=now_ms - DAY_MS,
             not_after_ms=now_ms + (5 if number == 3 else 28) * DAY_MS,
         )
+        if number == 1:
+            gap = Gap(bytes(16), 7, 9, GapReason.LEFT_OUT, 30, now_ms - DAY_MS, now_ms, b"", "2,400 series of one host")
+            lanes.record_gaps(connection, [(agent_id, gap)], now_ms)
         state = State.UNKNOWN if silent else State.UP
         reason = "agent silent since 17 min" if silent else ""
         status.record(connection, [Transition("host", host.id, seen_ms, now_ms, State.UNKNOWN, state, reason)])
@@ -256,8 +260,8 @@ def _past(connection: Any, check_id: int, service_id: int, state: State, number:
     runs.append((change, NOW_MS + MINUTE_MS, state, reason))
     cursor = at
     for since, until, what, why in sorted(runs):
-        _run(connection, check_id, cursor, since, State.UP, "")
-        _run(connection, check_id, since, until, what, why)
+        run(connection, check_id, cursor, since, State.UP, "")
+        run(connection, check_id, since, until, what, why)
         cursor = until
     # An edit today never changes last month: for a past there must have been a version then.
     from sqlalchemy import update
@@ -274,7 +278,8 @@ def _past(connection: Any, check_id: int, service_id: int, state: State, number:
     status.record(connection, changes)
 
 
-def _run(connection: Any, check_id: int, since: int, until: int, state: State, reason: str) -> None:
+def run(connection: Any, check_id: int, since: int, until: int, state: State, reason: str) -> None:
+    """Write that a check was in a state for a while."""
     if until <= since:
         return
     step = until - since

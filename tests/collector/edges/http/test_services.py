@@ -1,0 +1,65 @@
+"""Pages about services, on either database: months that a calendar has, and the time before a service existed."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+
+from collector.edges.http import ROUTES, svg
+from collector.edges.http.frame import build
+from collector.store.database import Database
+from tests.collector.edges.http import world
+from tests.collector.edges.http.conftest import Browser, signed_in
+from tests.collector.edges.http.world import WHO, World
+
+
+@pytest.fixture
+async def made(database: Database) -> World:
+    return await world.make(database, hosts=1, history_ms=world.MINUTE_MS)
+
+
+@pytest.fixture
+async def browser(made: World) -> AsyncIterator[Browser]:
+    made.context.authenticate = signed_in("admin")
+    async with TestClient(TestServer(build(made.context, ROUTES))) as client:
+        yield client
+
+
+@pytest.mark.parametrize(
+    ("month", "code"),
+    [("9999-12", 422), ("0000-01", 422), ("0001-01", 422), ("2999-12", 404), ("2026-12", 404), ("1970-01", 200)],
+)
+async def test_a_month_far_away_is_answered_and_not_a_mistake(browser: Browser, month: str, code: int) -> None:
+    answer = await browser.get(f"/services/shop?month={month}")
+    assert answer.status == code
+    assert "<h1" in await answer.text()
+
+
+async def test_the_way_back_ends_where_a_service_began(browser: Browser) -> None:
+    now = await (await browser.get("/services/shop.json")).json()
+    assert now["previous"] == "2026-10"
+    assert (await (await browser.get("/services/shop.json?month=2026-10")).json())["previous"] is None
+
+
+async def test_the_time_before_a_service_existed_is_left_blank(made: World, browser: Browser) -> None:
+    made.context.clock = lambda: made.now_ms + world.HOUR_MS
+    await made.registrar.create(WHO, "service", {"key": "new", "name": "New", "members": ["shop.http"]})
+    strip = (await (await browser.get("/services/new.json")).json())["strip"]
+    assert strip[0][0] == made.now_ms
+    bars = svg.strip(strip, made.now_ms - 23 * world.HOUR_MS, made.context.clock())
+    assert (bars[0].state, bars[0].until_ms) == (svg.ABSENT, made.now_ms)
+    page = await (await browser.get("/services/new")).text()
+    assert "Did not exist ·" in page
+
+
+async def test_the_time_before_a_check_existed_is_left_blank(made: World, browser: Browser) -> None:
+    made.context.clock = lambda: made.now_ms + world.HOUR_MS
+    data = {"key": "new", "name": "New", "host": "web-1", "kind": "http", "options": {"url": "https://x.example/"}}
+    await made.registrar.create(WHO, "check", data)
+    rows = (await (await browser.get("/hosts/web-1.json")).json())["checks"]
+    strips = {row["check"]["key"]: row["strip"] for row in rows}
+    (unknown,) = strips["new"]
+    assert unknown[:3] == [made.now_ms, made.now_ms + world.HOUR_MS, "unknown"]
+    assert strips["shop.http"][0][2] == "up"
