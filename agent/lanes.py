@@ -10,7 +10,9 @@ import logging
 import sqlite3
 from collections.abc import Callable
 
+from agent import drained
 from agent.batch import GENESIS, Cursor, Entry, GapReason, Hole, Item, Lane, digest
+from agent.drained import Drained
 from agent.lane import OpenLane
 from agent.sample import Moment
 from agent.shelf import Shelf
@@ -88,11 +90,14 @@ class Lanes(dict[bytes, OpenLane]):
                 del self.acked[epoch]
                 continue
             lane.base_digest = self._shelf.digest_at(lane.key(seq)) or GENESIS
+            is_over = not lane.live and seq == lane.last_seq
+            if is_over and (wall_ms := self._shelf.oldest(lane.key(seq), lane.key(seq))):
+                drained.add(self._db, Drained(epoch, seq, lane.base_digest, wall_ms))
             self._shelf.remove(lane.key(0), lane.key(seq))
             self._shelf.fill(lane.number, seq)
             lane.base_seq = seq
             self.save(lane)
-            if not lane.live and lane.base_seq == lane.last_seq:
+            if is_over:
                 self.drop(lane)
 
     def put(self, lane: OpenLane, entry: Entry, moment: Moment) -> int:

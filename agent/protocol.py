@@ -248,9 +248,11 @@ class Core:
         self._ping_ms = now_ms + PING_MS
         self._adopt(event.lanes)
         split = any(
-            view.live and (lane.overtaken or (view.last - view.sent > SPLIT_BATCHES and len(event.lanes) < LANES_MAX))
+            view.live and (lane.overtaken or (waiting > SPLIT_BATCHES and len(event.lanes) < LANES_MAX))
             for lane in event.lanes
             for view in (self._views[lane.epoch],)
+            # What a restored collector lacks is one hole, and no backlog; the lane has to stay to declare it.
+            for waiting in (view.last - max(view.sent, lane.base_seq),)
         )
         return [SayPing(), *([OpenLane()] if split else [])]
 

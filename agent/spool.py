@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from agent import spool_file, spool_meter
+from agent import drained, spool_file, spool_meter
 from agent.batch import GENESIS, Cursor, Entry, GapReason, Hole, Item, Lane
 from agent.lane import OpenLane, walk
 from agent.lanes import Lanes
@@ -210,6 +210,11 @@ class Spool:
         with self._lock:
             return [self._lanes.describe(lane) for lane in self._lanes.values()]
 
+    def drained(self, now_ms: int) -> list[drained.Drained]:
+        """Lanes that are gone because all of them was acknowledged."""
+        with self._lock:
+            return drained.recent(self._db, now_ms)
+
     def fetch(self, epoch: bytes, from_seq: int, *, limit: int) -> list[Item]:
         """What is next in a lane, in order and without a hole that is not a `Hole`; at most `limit` items."""
         with self._lock:
@@ -345,8 +350,7 @@ class Spool:
         self._lanes.lose(lane, len(walls), GapReason.SPOOL_FULL, samples, (min(walls), max(walls)), moment)
 
     def _pages(self) -> int:
-        total = self._db.execute("PRAGMA page_count").fetchone()[0]
-        free = self._db.execute("PRAGMA freelist_count").fetchone()[0]
+        total, free = (self._db.execute(f"PRAGMA {n}").fetchone()[0] for n in ("page_count", "freelist_count"))
         return int(total - free) + self._log_pages
 
     # ── reading a lane ──────────────────────────────────────────────────────────────────────────────────────────────
@@ -366,10 +370,8 @@ class Spool:
     def _replace(self, moment: Moment) -> None:
         """Go on with a new file; what the damaged one held is declared lost."""
         assert self._path is not None
-        lost = [
-            (lane.epoch, lane.base_seq, lane.base_digest, lane.last_seq, lane.last_digest)
-            for lane in self._lanes.values()
-        ]
+        known = self._lanes.values()
+        lost = [(lane.epoch, lane.base_seq, lane.base_digest, lane.last_seq, lane.last_digest) for lane in known]
         self._db.close()
         spool_file.move_aside(self._path)
         self._db = spool_file.connect(self._path)

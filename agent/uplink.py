@@ -214,10 +214,9 @@ class Uplink:
                     todo.append(result)
 
     def _connect(self, _effect: say.Connect) -> Any:
-        own = self._identity
         self._connects += 1
         try:
-            trust = mutual(own.authority_pem, own.key_pem, own.certificate_pem)
+            trust = mutual(self._identity.authority_pem, self._identity.key_pem, self._identity.certificate_pem)
             self._stream = Connection(
                 self._address, trust, DELIVER, timeout_seconds=CONNECT_SECONDS, message_bytes_max=FRAME_BYTES_MAX
             )
@@ -261,6 +260,7 @@ class Uplink:
             accepts_checks=about.accepts_checks,
             spool_bytes=self._spool.used_bytes(),
             spool_limit_bytes=self._spool.limit_bytes,
+            drained=map(wire.drained, self._spool.drained(moment.wall_ms)),
         )
         self._send(pb.AgentFrame(hello=hello))
 

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from agent import batch as batches
 from agent import dialogue
+from agent.drained import Drained
 from agent.reason import Reason, Value
 from agent.sample import Document, Moment, Outcome, Series
 from protos.telemetry.v1 import telemetry_pb2 as pb
@@ -197,6 +198,17 @@ def lane(one: batches.Lane) -> pb.Lane:
         last_seq=one.last_seq,
         oldest_wall_ms=one.oldest_wall_ms,
         live=one.live,
+    )
+
+
+def drained(one: Drained) -> pb.Lane:
+    """A lane that is gone, as it is named."""
+    return pb.Lane(
+        epoch=one.epoch,
+        first_seq=one.last_seq + 1,
+        last_seq=one.last_seq,
+        last_digest=one.last_digest,
+        newest_wall_ms=one.newest_wall_ms,
     )
 
 

@@ -10,7 +10,7 @@ Does not parse, store, send, or look at the clock; every rule is in the manual p
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import Any, NamedTuple, Protocol
@@ -26,7 +26,7 @@ SEQ_MAX = (1 << 40) - 1
 
 
 class GapReason(IntEnum):
-    """Why numbers will never arrive; the values are those of the wire."""
+    """Why something will never arrive; the values below OWN are those of the wire, the others the collector's own."""
 
     UNSPECIFIED = 0
     SPOOL_FULL = 1
@@ -35,6 +35,13 @@ class GapReason(IntEnum):
     CONFLICT = 4
     RESYNC = 5
     REFUSED = 6
+    RESTORED = 64  # acknowledged, but missing from a database that was restored from an older copy
+    LEFT_OUT = 65  # the rows of a layout with more series than the host may have
+
+
+OWN_REASONS = 64
+EVIDENCE_REASONS = frozenset({GapReason.CORRUPT, GapReason.CONFLICT})
+"""Of those that agents declare, the ones that may take results of checks. A full spool drops measurements first."""
 
 
 # ── what comes in ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -53,6 +60,7 @@ class Batch(NamedTuple):
     content: Any  # what the storing side needs; not looked at here
     flaw: str = ""
     body: bytes = b""  # for quarantine
+    evidence: bool = False  # with a flaw: whether results of checks are in it for all we know
 
 
 class Gap(NamedTuple):
@@ -66,6 +74,16 @@ class Gap(NamedTuple):
     from_ms: int
     to_ms: int
     last_digest: bytes
+    detail: str = ""  # what was wrong, for a person
+    evidence: bool = False  # whether results of checks are among it for all we know
+
+
+class Lost(NamedTuple):
+    """The beginning of a lane that was acknowledged once, and is not on record."""
+
+    to_seq: int
+    from_ms: int
+    to_ms: int
 
 
 class LaneEnd(NamedTuple):
@@ -183,6 +201,7 @@ class Ledger:
     nacked: frozenset[bytes] = frozenset()  # told what comes next; more of the same is already on its way
     resynced: frozenset[bytes] = frozenset()  # told to close; what is still on its way is not looked at
     held: dict[bytes, int] = field(default_factory=dict)  # told to send again from here; what is after it waits for it
+    lost: Mapping[bytes, Lost] = field(default_factory=dict)  # what a restored database lacks
 
     def draft(self, history: History) -> Draft:
         """A transaction's view."""
@@ -219,7 +238,7 @@ class Draft:
         self.opened: list[bytes] = []  # of those, the ones that are new
         self.nacked, self.resynced = set(ledger.nacked), set(ledger.resynced)
         self.held = dict(ledger.held)
-        self._committed = ledger.lanes
+        self._committed, self._lost = ledger.lanes, ledger.lost
         self._history = history
 
     def step(self, event: Event, now_ms: int) -> list[Effect]:
@@ -266,9 +285,9 @@ class Draft:
                 effects.append(Quarantine(batch.epoch, batch.seq, flaw, batch.body))
             reason = GapReason.REFUSED if flaw else GapReason.TOO_OLD
             at_ms = min(batch.wall_ms, now_ms + AHEAD_MS)
-            effects.append(
-                RecordGap(Gap(batch.epoch, batch.seq, batch.seq, reason, batch.samples, at_ms, at_ms, batch.digest))
-            )
+            where = (batch.epoch, batch.seq, batch.seq)
+            gap = Gap(*where, reason, batch.samples, at_ms, at_ms, batch.digest, flaw, evidence=batch.evidence)
+            effects.append(RecordGap(gap))
         else:
             effects.append(Store(batch))
         return effects + self._advance(batch.epoch, lane, batch.seq, batch.digest)
@@ -299,6 +318,12 @@ class Draft:
         # Taken after the epoch's end too: to know of a loss is always better, and nothing can be overwritten by one.
         latest = now_ms + AHEAD_MS
         kept = gap._replace(from_ms=min(gap.from_ms, latest), to_ms=min(max(gap.from_ms, gap.to_ms), latest))
+        kept = kept._replace(evidence=gap.reason in EVIDENCE_REASONS)
+        lost = self._lost.get(gap.epoch)
+        if lost is not None and gap.reason is GapReason.RESYNC and gap.to_seq <= lost.to_seq:
+            # The agent only says that it cannot send these any more; that it was told to delete them is known here.
+            span = {"from_ms": lost.from_ms, "to_ms": min(lost.to_ms, latest)}
+            kept = kept._replace(reason=GapReason.RESTORED, evidence=True, **span)
         return [RecordGap(kept), *self._advance(gap.epoch, lane, gap.to_seq, gap.last_digest)]
 
     def _end(self, end: LaneEnd) -> list[Effect]:

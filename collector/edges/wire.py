@@ -17,7 +17,8 @@ from collector import chain, protocol
 from collector.domain.sample import Document, Result, Row, State
 from collector.edges.wording import reason_of
 from collector.flows.session import Content
-from collector.protocol import Ack, Batch, Gap, GapReason, LaneEnd, Nack, Refuse, Reply, Resync
+from collector.protocol import OWN_REASONS, Ack, Batch, Gap, GapReason, LaneEnd, Nack, Refuse, Reply, Resync
+from collector.restored import Drained, Offered
 from collector.store.lanes import Greeting
 from protos.telemetry.v1 import telemetry_pb2 as pb
 
@@ -26,6 +27,7 @@ RAW_BYTES_MAX = 4 * 1024 * 1024
 RATIO_MAX = 100
 COLUMNS_MAX = 2000
 RESULTS_MAX = 2000
+DRAINED_MAX = 64
 DOCUMENTS_MAX = 64
 BEAT_MS_MAX = 24 * 3600 * 1000
 """The longest interval that an agent's file allows: longer ones would let one result vouch for weeks."""
@@ -50,26 +52,29 @@ def signed(layout_id: int) -> int:
 
 def greeting(hello: pb.Hello, *, now_ms: int) -> Greeting:
     """What an agent says of itself, cut to what the table holds."""
+    named = list(hello.drained)[:DRAINED_MAX]
     return Greeting(
         hello.agent_version[:WORD_LENGTH],
         hello.boot_id[:BOOT_ID_LENGTH],
-        tuple(lane.epoch for lane in hello.lanes),
+        tuple(Offered(lane.epoch, max(0, lane.first_seq - 1), lane.oldest_wall_ms) for lane in hello.lanes),
         hello.accepts_checks,
         min(hello.spool_bytes, _SIGN - 1),
         min(hello.spool_limit_bytes, _SIGN - 1),
         float(hello.clock.wall_ms - now_ms) if hello.clock.wall_ms else 0.0,
         hello.clock.ntp_state[:16],
+        tuple(Drained(lane.epoch, lane.last_seq, lane.last_digest, max(0, lane.newest_wall_ms)) for lane in named),
     )
 
 
 def batch(message: pb.Batch, *, row_bytes: RowBytes, now_ms: int) -> Batch:
     """A batch with its content, or with the flaw that keeps it from being stored."""
-    content, flaw, samples = Content(), "", 0
+    content, flaw, evidence = Content(), "", False
     try:
         content = _content(message, row_bytes, now_ms)
         samples = sum(len(row.values) // 8 for row in content.rows) or len(content.results)
     except Flaw as error:
         flaw = str(error)
+        samples, evidence = _lost_with(message)
     return Batch(
         message.epoch,
         message.seq,
@@ -81,12 +86,13 @@ def batch(message: pb.Batch, *, row_bytes: RowBytes, now_ms: int) -> Batch:
         content,
         flaw,
         message.SerializeToString() if flaw else message.payload,
+        evidence,
     )
 
 
 def gap(message: pb.Gap) -> Gap:
     """A declared loss; a reason that this collector does not know yet is unspecified."""
-    known = {reason.value for reason in GapReason}
+    known = {reason.value for reason in GapReason if reason < OWN_REASONS}
     return Gap(
         message.epoch,
         message.from_seq,
@@ -173,10 +179,19 @@ def _content(message: pb.Batch, row_bytes: RowBytes, now_ms: int) -> Content:
     except DecodeError as error:
         raise Flaw("its payload is no protobuf message, or not UTF-8") from error
     latest_ms = now_ms + protocol.AHEAD_MS
-    rows = _rows(parsed.rows, row_bytes, latest_ms) if parsed.rows else ()
+    rows, left_out = _rows(parsed.rows, row_bytes, latest_ms) if parsed.rows else ((), {})
     results = tuple(map(partial(_result, latest_ms=latest_ms), _at_most(parsed.results, RESULTS_MAX)))
     documents = tuple(map(partial(_document, latest_ms=latest_ms), _at_most(parsed.documents, DOCUMENTS_MAX)))
-    return Content(rows, results, documents)
+    return Content(rows, results, documents, left_out)
+
+
+def _lost_with(message: pb.Batch) -> tuple[int, bool]:
+    """How many samples a batch had that cannot be stored, and whether results may be among them: as far as one sees."""
+    try:
+        parsed = pb.Payload.FromString(_inflate(message))
+    except (Flaw, DecodeError):
+        return 0, True
+    return sum(len(row.values) // 8 for row in parsed.rows) + len(parsed.results), bool(parsed.results)
 
 
 def _inflate(message: pb.Batch) -> bytes:
@@ -198,12 +213,14 @@ def _inflate(message: pb.Batch) -> bytes:
     return payload
 
 
-def _rows(rows: Sequence[pb.Row], row_bytes: RowBytes, latest_ms: int) -> tuple[Row, ...]:
-    found, columns = [], 0
+def _rows(rows: Sequence[pb.Row], row_bytes: RowBytes, latest_ms: int) -> tuple[tuple[Row, ...], dict[int, int]]:
+    """The rows, and the samples of those that are to be left out, by layout."""
+    found, left_out, columns = [], dict[int, int](), 0
     for row in rows:
         layout_id, values = signed(row.layout_id), row.values
         expected = row_bytes(layout_id)
         if expected is None:
+            left_out[layout_id] = left_out.get(layout_id, 0) + len(values) // 8
             continue
         if isinstance(expected, str):
             raise Flaw(expected)
@@ -215,7 +232,7 @@ def _rows(rows: Sequence[pb.Row], row_bytes: RowBytes, latest_ms: int) -> tuple[
         found.append(Row(layout_id, row.wall_ms, values))
     if columns > COLUMNS_MAX:
         raise Flaw(f"it has {columns} series; {COLUMNS_MAX} are allowed")
-    return tuple(found)
+    return tuple(found), left_out
 
 
 def _result(result: pb.CheckResult, *, latest_ms: int) -> Result:

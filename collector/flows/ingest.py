@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from collector import chain, protocol
+from collector import protocol
 from collector.domain.errors import CollectorError, Forbidden, InvalidInput, StoreBroken, StoreError
 from collector.domain.sample import Accepted
 from collector.domain.series import Layout
-from collector.flows import tally
+from collector.flows import losses, tally
 from collector.flows.enrol import admit
 from collector.flows.quota import Quota
 from collector.flows.session import FENCED, FENCED_WORDS, Content, Journal, Session, Sink, accepted, refusal_of
@@ -107,16 +107,20 @@ class Ingest:
         """
         now_ms = self.clock()
 
-        def work(connection: Connection) -> tuple[int, int, dict[bytes, chain.Lane]]:
+        def work(connection: Connection) -> tuple[int, lanes.Opened]:
             credential = admit(connection, agent_id, fingerprint, now_ms)
-            return credential.host_id, *lanes.open_session(connection, agent_id, greeting, now_ms)
+            opened = lanes.open_session(connection, agent_id, greeting, now_ms)
+            losses.record(connection, [(agent_id, gap) for gap in opened.gaps], now_ms)
+            return credential.host_id, opened
 
         try:
-            host_id, number, known = await self._db.write(work)
+            host_id, opened = await self._db.write(work)
         except StoreError as error:
             self._note_failure(error)
             raise
-        session = Session(agent_id, host_id, fingerprint, number, Ledger(known), reply)
+        number, known = opened.number, opened.lanes
+        ledger = Ledger(known, lost=opened.lost)
+        session = Session(agent_id, host_id, fingerprint, number, ledger, reply)
         session.clock_offset_ms = greeting.clock_offset_ms
         session.room.set()
         older = self._sessions.get(agent_id)
@@ -126,6 +130,9 @@ class Ingest:
         if older is not None:
             self._end(older, Refuse(FENCED, FENCED_WORDS))
         self.metrics.agent_streams.set(len(self._sessions))
+        tally.count_gaps(self.metrics, opened.gaps)
+        if opened.lost or opened.gaps:
+            LOG.error("database restored agent=%s: acknowledged measurements are not on record", agent_id)
         LOG.info("agent connected agent=%s session=%d lanes=%d", agent_id, number, len(known))
         return session
 
@@ -143,8 +150,8 @@ class Ingest:
         session.layouts.add(layout_id)
         now_ms = self.clock()
         try:
-            if self._is_too_much(session, layout_id, self.layouts.get(layout_id) or decode(body), now_ms):
-                session.left_out.add(layout_id)
+            if too_much := self._refusal(session, layout_id, self.layouts.get(layout_id) or decode(body), now_ms):
+                session.left_out[layout_id] = too_much
                 return
             if layout_id in self.layouts:
                 return
@@ -156,12 +163,13 @@ class Ingest:
             self._note_failure(error)
             raise
 
-    def _is_too_much(self, session: Session, layout_id: int, layout: Layout, now_ms: int) -> bool:
+    def _refusal(self, session: Session, layout_id: int, layout: Layout, now_ms: int) -> str:
         refused = self._quota and self._quota.refusal(session.host_id, layout_id, layout, now_ms=now_ms)
-        if refused:
-            self.metrics.ingest_refused_layouts.labels(refused.limit).inc()
-            LOG.warning("series refused agent=%s limit=%s reason=%r", session.agent_id, refused.limit, refused.reason)
-        return bool(refused)
+        if not refused:
+            return ""
+        self.metrics.ingest_refused_layouts.labels(refused.limit).inc()
+        LOG.warning("series refused agent=%s limit=%s reason=%r", session.agent_id, refused.limit, refused.reason)
+        return refused.reason
 
     async def submit(self, session: Session, event: Event) -> None:
         """Queue one event; returns at once unless this stream is far ahead of the commits."""
@@ -291,15 +299,16 @@ class Ingest:
             draft = session.ledger.draft(lanes.Stored(connection, session.agent_id))
             effects = [effect for event in events for effect in draft.step(event, now_ms)]
             verdicts[session] = _Verdict(draft, effects)
-            taken += [accepted(session, e.batch, now_ms) for e in effects if isinstance(e, Store)]
             gaps += [(session.agent_id, e.gap) for e in effects if isinstance(e, protocol.RecordGap)]
+            stored = [e.batch for e in effects if isinstance(e, Store)]
+            taken += [accepted(session, batch, now_ms) for batch in stored]
+            gaps += [(session.agent_id, gap) for batch in stored for gap in losses.left_out(session, batch)]
             kept += [(session.agent_id, e) for e in effects if isinstance(e, Quarantine)]
             if seals := [e for e in effects if isinstance(e, Seal)]:
                 lanes.seal(connection, session.agent_id, seals)
         drafts = {session.agent_id: v.draft for session, v in verdicts.items() if v.draft is not None}
         lanes.save(connection, drafts, now_ms)
-        if gaps:
-            lanes.record_gaps(connection, gaps, now_ms)
+        losses.record(connection, gaps, now_ms)
         if kept:
             lanes.quarantine(connection, kept, now_ms)
         self._note_seen(connection, drafts.keys() & {s.agent_id for s in work}, work, now_ms)

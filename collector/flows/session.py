@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
 from collector.domain import trust
@@ -20,6 +21,9 @@ FENCED = "fenced"
 FENCED_WORDS = (
     "A newer connection of this agent took over. If this host was cloned, enrol the copy as a host of its own."
 )
+
+
+NOTHING: Mapping[int, int] = MappingProxyType({})
 
 
 class Sink(Protocol):
@@ -46,6 +50,7 @@ class Content(NamedTuple):
     rows: Sequence[Row] = ()
     results: Sequence[Result] = ()
     documents: Sequence[Document] = ()
+    left_out: Mapping[int, int] = NOTHING  # samples of rows that are not kept, by layout
 
 
 @dataclass(eq=False, slots=True)
@@ -61,7 +66,7 @@ class Session:
     clock_offset_ms: float = 0.0
     unusable: dict[int, str] = field(default_factory=dict)  # layouts that were declared, and what is wrong with them
     layouts: set[int] = field(default_factory=set)
-    left_out: set[int] = field(default_factory=set)  # layouts with more new series than the host may have
+    left_out: dict[int, str] = field(default_factory=dict)  # layouts with more new series than the host may have: why
     pending: int = 0
     pending_bytes: int = 0
     room: asyncio.Event = field(default_factory=asyncio.Event)

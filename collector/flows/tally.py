@@ -32,6 +32,13 @@ def count_effects(metrics: Metrics, agent_id: str, effects: Iterable[protocol.Ef
         if (name := _RESULTS.get(type(effect))) is not None:
             metrics.ingest_batches.labels(name).inc()
         elif isinstance(effect, protocol.RecordGap):
-            metrics.ingest_gap_samples.labels(effect.gap.reason.name.lower()).inc(effect.gap.samples)
+            count_gaps(metrics, [effect.gap])
         if isinstance(effect, protocol.Conflict):
             LOG.error("agent conflict agent=%s seq=%d: cloned or rolled back", agent_id, effect.seq)
+
+
+def count_gaps(metrics: Metrics, gaps: Iterable[protocol.Gap]) -> None:
+    """Count losses; of some nobody knows how many samples they held, so they are counted as gaps too."""
+    for gap in gaps:
+        metrics.ingest_gaps.labels(gap.reason.name.lower()).inc()
+        metrics.ingest_gap_samples.labels(gap.reason.name.lower()).inc(gap.samples)

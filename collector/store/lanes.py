@@ -6,14 +6,15 @@ Rows in, values out, in the caller's transaction. What they mean is decided in `
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, bindparam, delete, func, insert, or_, select, update
 
-from collector import chain, protocol
+from collector import chain, protocol, restored
 from collector.chain import Lane
 from collector.domain.trust import Credential
-from collector.protocol import Draft, Gap, Quarantine, Seal
+from collector.protocol import Draft, Gap, GapReason, Ledger, Lost, Quarantine, Seal
+from collector.restored import Drained, Offered
 from collector.store import schema
 from collector.store.agents import ACTIVE
 
@@ -24,6 +25,10 @@ TOMBSTONE_MS = 35 * 24 * 3600 * 1000
 """Longer than the oldest batch that is taken: an epoch that comes back from a snapshot is recognised until then."""
 QUARANTINE_ROWS = 1000
 QUARANTINE_BODY_BYTES = 64 * 1024
+DETAIL_LENGTH = 200
+GROWING = frozenset({GapReason.LEFT_OUT, GapReason.REFUSED})
+GROWS_MS = 600_000
+"""Rows that are left out again after longer than this are another gap."""
 
 _FENCE = (
     select(
@@ -62,12 +67,18 @@ class Greeting(NamedTuple):
 
     version: str = ""
     boot_id: str = ""
-    epochs: tuple[bytes, ...] = ()
+    offered: tuple[Offered, ...] = ()
     accepts_checks: bool = False
     spool_bytes: int = 0
     spool_limit_bytes: int = 0
     clock_offset_ms: float = 0.0
     ntp_state: str = ""
+    drained: tuple[Drained, ...] = ()
+
+    @property
+    def epochs(self) -> tuple[bytes, ...]:
+        """The lanes that go on."""
+        return tuple(lane.epoch for lane in self.offered)
 
 
 class Standing(NamedTuple):
@@ -106,13 +117,34 @@ class Stored:
         return read(self._connection, self._agent_id, epochs=(epoch,)).get(epoch)
 
 
-def open_session(
-    connection: Connection, agent_id: str, greeting: Greeting, now_ms: int
-) -> tuple[int, dict[bytes, Lane]]:
-    """A new session of an agent: from now on only it may write. Returns its number and the open lanes.
+class LostSpan(NamedTuple):
+    """A gap as people see it; times are Unix milliseconds by the agent's clock, 0 where it could not say."""
 
-    Lanes that the agent does not name are over: it has nothing more for them.
+    reason: str
+    from_ms: int
+    to_ms: int
+    samples: int  # 0 where nobody knows
+    batches: int
+    recorded_ms: int
+    detail: str
+
+
+class Opened(NamedTuple):
+    """A new session."""
+
+    number: int
+    lanes: dict[bytes, Lane]  # those that go on, as they are on record
+    lost: dict[bytes, Lost]  # what is not on record of their beginnings although it was acknowledged
+    gaps: list[Gap]  # the same of lanes that are over; still to be recorded
+
+
+def open_session(connection: Connection, agent_id: str, greeting: Greeting, now_ms: int) -> Opened:
+    """A new session of an agent: from now on only it may write.
+
+    Lanes that the agent does not name are over: it has nothing more for them. Numbers that it was told to delete and
+    that are not on record are lost: this database was restored from an older copy.
     """
+    newest_ms = connection.scalar(select(AGENT.c.last_row_ms).where(AGENT.c.id == agent_id))
     connection.execute(
         update(AGENT)
         .where(AGENT.c.id == agent_id)
@@ -135,7 +167,30 @@ def open_session(
         .values(ended_ms=now_ms)
     )
     session = connection.scalar(select(AGENT.c.session).where(AGENT.c.id == agent_id)) or 0
-    return session, read(connection, agent_id, epochs=greeting.epochs)
+    gaps = _close_drained(connection, agent_id, greeting.drained, newest_ms, now_ms)
+    known = read(connection, agent_id, epochs=greeting.epochs)
+    if newest_ms is None:
+        # Never heard of before: what it had acknowledged was another collector's.
+        return Opened(session, known, {}, gaps)
+    agent_now_ms = now_ms + round(greeting.clock_offset_ms)
+    lost = restored.beginnings(greeting.offered, known, since_ms=newest_ms, now_ms=agent_now_ms)
+    return Opened(session, known, lost, gaps)
+
+
+def _close_drained(
+    connection: Connection, agent_id: str, drained: Sequence[Drained], newest_ms: int | None, now_ms: int
+) -> list[Gap]:
+    """Bring lanes that are over to their end; what is missing of them is a gap, unless it was never ours."""
+    if not drained:
+        return []
+    known = read(connection, agent_id, epochs=[one.epoch for one in drained])
+    found = restored.ends(drained, known)
+    draft = Draft(Ledger(known), Stored(connection, agent_id))
+    draft.lanes, draft.opened = {epoch: lane for epoch, (_, lane) in found.items()}, list(found.keys() - known.keys())
+    save(connection, {agent_id: draft}, now_ms)
+    if newest_ms is None:
+        return []
+    return [restored.gap(one, known.get(epoch, Lane()), since_ms=newest_ms) for epoch, (one, _) in found.items()]
 
 
 def read(connection: Connection, agent_id: str, *, epochs: Collection[bytes] | None = None) -> dict[bytes, Lane]:
@@ -199,24 +254,55 @@ def seal(connection: Connection, agent_id: str, seals: Iterable[Seal]) -> None:
 
 
 def record_gaps(connection: Connection, gaps: Sequence[tuple[str, Gap]], now_ms: int) -> None:
-    """Write declared losses: what is unknown from now on."""
-    connection.execute(
-        insert(GAP),
-        [
-            {
-                "agent_id": agent_id,
-                "epoch": gap.epoch,
-                "from_seq": gap.from_seq,
-                "to_seq": gap.to_seq,
-                "reason": gap.reason.name.lower(),
-                "samples": gap.samples,
-                "from_ms": gap.from_ms,
-                "to_ms": gap.to_ms,
-                "recorded_ms": now_ms,
-            }
-            for agent_id, gap in gaps
-        ],
+    """Write losses: what is unknown from now on. What goes on being refused for one reason is one growing gap."""
+    new: list[dict[str, Any]] = []
+    for agent_id, gap in gaps:
+        if gap.reason not in GROWING or not _grown(connection, agent_id, gap):
+            new.append(_gap_columns(agent_id, gap, now_ms))
+            if gap.reason in GROWING:
+                connection.execute(insert(GAP), new)
+                new.clear()
+    if new:
+        connection.execute(insert(GAP), new)
+
+
+def _grown(connection: Connection, agent_id: str, gap: Gap) -> bool:
+    same = (GAP.c.agent_id == agent_id) & (GAP.c.epoch == gap.epoch) & (GAP.c.reason == gap.reason.name.lower())
+    query = select(GAP).where(same, GAP.c.detail == gap.detail[:DETAIL_LENGTH]).order_by(GAP.c.id.desc()).limit(1)
+    last = connection.execute(query).first()
+    follows = last is not None and (
+        gap.from_ms - last.to_ms <= GROWS_MS if gap.reason is GapReason.LEFT_OUT else gap.from_seq == last.to_seq + 1
     )
+    if last is None or not follows:
+        return False
+    grown = {"to_seq": max(last.to_seq, gap.to_seq), "to_ms": max(last.to_ms, gap.to_ms)}
+    connection.execute(update(GAP).where(GAP.c.id == last.id).values(samples=GAP.c.samples + gap.samples, **grown))
+    return True
+
+
+def _gap_columns(agent_id: str, gap: Gap, now_ms: int) -> dict[str, Any]:
+    return {
+        "agent_id": agent_id,
+        "epoch": gap.epoch,
+        "from_seq": gap.from_seq,
+        "to_seq": gap.to_seq,
+        "reason": gap.reason.name.lower(),
+        "samples": gap.samples,
+        "from_ms": gap.from_ms,
+        "to_ms": gap.to_ms,
+        "recorded_ms": now_ms,
+        "detail": gap.detail[:DETAIL_LENGTH],
+    }
+
+
+def gaps_of(connection: Connection, agent_id: str, *, limit: int) -> list[LostSpan]:
+    """An agent's losses, those that became known last first."""
+    query = select(GAP).where(GAP.c.agent_id == agent_id).order_by(GAP.c.id.desc()).limit(limit)
+    return [
+        LostSpan(row.reason, row.from_ms, row.to_ms, row.samples, row.to_seq - row.from_seq + 1, row.recorded_ms,
+                 row.detail)
+        for row in connection.execute(query)
+    ]  # fmt: skip
 
 
 def quarantine(connection: Connection, kept: Sequence[tuple[str, Quarantine]], now_ms: int) -> None:

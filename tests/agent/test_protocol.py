@@ -39,6 +39,11 @@ def test_a_long_backlog_gets_out_of_the_way() -> None:
     assert core.step(say.Acked(LIVE, 3), 200) == [say.Acknowledge(LIVE, 3), say.SayLaneEnd(LIVE, 3, GENESIS)]
 
 
+def test_what_a_restored_collector_lacks_is_declared_in_its_lane_and_is_no_backlog() -> None:
+    _, effects = opened(lane(base=20, last=22), cursors=(Cursor(LIVE, 10, GENESIS),))
+    assert effects == [say.SayPing(), say.Fetch(LIVE, 11, 8)]
+
+
 def test_a_layout_is_declared_once_per_stream_before_its_first_row() -> None:
     core, _ = opened(lane(last=2))
     effects = core.step(say.Fetched(LIVE, [batch(1, layouts=(7,)), batch(2, layouts=(7,))]), 0)

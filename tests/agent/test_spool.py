@@ -13,6 +13,7 @@ import pytest
 
 from agent import spool_file
 from agent.batch import GENESIS, Batch, Cursor, Entry, GapReason, Hole, digest
+from agent.drained import KEEP_MS
 from agent.sample import Moment
 from agent.spool import Spool
 
@@ -222,6 +223,22 @@ def test_a_new_lane_takes_what_comes_and_the_old_one_drains(opened: Callable[...
     assert spool.append([entry(4)], at(4)) == [(live(spool), 1)]
     spool.acknowledge(old, 4)
     assert [lane.epoch for lane in spool.lanes()] == [live(spool)]
+
+
+def test_a_lane_that_is_over_is_named_for_two_weeks(opened: Callable[..., Spool]) -> None:
+    spool = opened()
+    for beat in range(3):
+        spool.append([entry(beat)], at(beat))
+    old, last = spool.newest()
+    seal = spool.lanes()[0].last_digest
+    spool.open_lane()
+    spool.acknowledge(old, last)
+    (one,) = spool.drained(at(9).wall_ms)
+    assert one == (old, last, seal, at(2).wall_ms)
+    spool.close()
+    again = opened()
+    assert again.drained(at(9).wall_ms) == [one]
+    assert again.drained(at(2).wall_ms + KEEP_MS) == []
 
 
 def test_a_moved_lane_keeps_its_content_and_declares_its_old_numbers(opened: Callable[..., Spool]) -> None:

@@ -13,11 +13,12 @@ from collector.domain.errors import Conflict, NotFound
 from collector.edges.http.context import Context, context_of, viewer_of
 from collector.edges.http.form import fields_of, is_count
 from collector.edges.http.routing import Page, Permission, Route
-from collector.store import agents, registers
+from collector.store import agents, lanes, registers
 
 EXPIRY_WARNING_MS = 14 * 86_400_000
 SILENT_MS = 60_000
 PAGE_ROWS = 100
+GAPS_SHOWN = 50
 NOTHING_ASKED: Mapping[str, str] = MappingProxyType({})
 
 
@@ -104,7 +105,8 @@ async def show(request: web.Request) -> Page:
         if found is None:
             raise NotFound("There is no such agent.", hint="The list shows every agent that ever came in.")
         key = registers.keys_of(connection, "host", [found.host_id]).get(found.host_id, "")
-        return {"agent": found, "host_key": key, **_health(found, now_ms), "wrong": {}}
+        lost = lanes.gaps_of(connection, agent_id, limit=GAPS_SHOWN)
+        return {"agent": found, "host_key": key, **_health(found, now_ms), "lost": lost, "wrong": {}}
 
     return Page("agent.html", await context.db.read(read))
 

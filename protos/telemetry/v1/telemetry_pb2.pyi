@@ -83,7 +83,7 @@ class CollectorFrame(_message.Message):
     def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., ack: _Optional[_Union[Ack, _Mapping]] = ..., nack: _Optional[_Union[Nack, _Mapping]] = ..., resync: _Optional[_Union[Resync, _Mapping]] = ..., pong: _Optional[_Union[Pong, _Mapping]] = ..., checks: _Optional[_Union[CheckSet, _Mapping]] = ..., fenced: _Optional[_Union[Fenced, _Mapping]] = ..., refused: _Optional[_Union[Refused, _Mapping]] = ..., checkpoint: _Optional[_Union[Checkpoint, _Mapping]] = ...) -> None: ...
 
 class Hello(_message.Message):
-    __slots__ = ("protocol_min", "protocol_max", "agent_id", "agent_version", "host_name", "boot_id", "clean_shutdown", "lanes", "clock", "accepts_checks", "spool_bytes", "spool_limit_bytes", "last_checkpoint")
+    __slots__ = ("protocol_min", "protocol_max", "agent_id", "agent_version", "host_name", "boot_id", "clean_shutdown", "lanes", "clock", "accepts_checks", "spool_bytes", "spool_limit_bytes", "last_checkpoint", "drained")
     PROTOCOL_MIN_FIELD_NUMBER: _ClassVar[int]
     PROTOCOL_MAX_FIELD_NUMBER: _ClassVar[int]
     AGENT_ID_FIELD_NUMBER: _ClassVar[int]
@@ -97,6 +97,7 @@ class Hello(_message.Message):
     SPOOL_BYTES_FIELD_NUMBER: _ClassVar[int]
     SPOOL_LIMIT_BYTES_FIELD_NUMBER: _ClassVar[int]
     LAST_CHECKPOINT_FIELD_NUMBER: _ClassVar[int]
+    DRAINED_FIELD_NUMBER: _ClassVar[int]
     protocol_min: int
     protocol_max: int
     agent_id: str
@@ -110,23 +111,28 @@ class Hello(_message.Message):
     spool_bytes: int
     spool_limit_bytes: int
     last_checkpoint: Checkpoint
-    def __init__(self, protocol_min: _Optional[int] = ..., protocol_max: _Optional[int] = ..., agent_id: _Optional[str] = ..., agent_version: _Optional[str] = ..., host_name: _Optional[str] = ..., boot_id: _Optional[str] = ..., clean_shutdown: bool = ..., lanes: _Optional[_Iterable[_Union[Lane, _Mapping]]] = ..., clock: _Optional[_Union[Clock, _Mapping]] = ..., accepts_checks: bool = ..., spool_bytes: _Optional[int] = ..., spool_limit_bytes: _Optional[int] = ..., last_checkpoint: _Optional[_Union[Checkpoint, _Mapping]] = ...) -> None: ...
+    drained: _containers.RepeatedCompositeFieldContainer[Lane]
+    def __init__(self, protocol_min: _Optional[int] = ..., protocol_max: _Optional[int] = ..., agent_id: _Optional[str] = ..., agent_version: _Optional[str] = ..., host_name: _Optional[str] = ..., boot_id: _Optional[str] = ..., clean_shutdown: bool = ..., lanes: _Optional[_Iterable[_Union[Lane, _Mapping]]] = ..., clock: _Optional[_Union[Clock, _Mapping]] = ..., accepts_checks: bool = ..., spool_bytes: _Optional[int] = ..., spool_limit_bytes: _Optional[int] = ..., last_checkpoint: _Optional[_Union[Checkpoint, _Mapping]] = ..., drained: _Optional[_Iterable[_Union[Lane, _Mapping]]] = ...) -> None: ...
 
 class Lane(_message.Message):
-    __slots__ = ("epoch", "first_seq", "last_seq", "bytes", "oldest_wall_ms", "live")
+    __slots__ = ("epoch", "first_seq", "last_seq", "bytes", "oldest_wall_ms", "live", "last_digest", "newest_wall_ms")
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     FIRST_SEQ_FIELD_NUMBER: _ClassVar[int]
     LAST_SEQ_FIELD_NUMBER: _ClassVar[int]
     BYTES_FIELD_NUMBER: _ClassVar[int]
     OLDEST_WALL_MS_FIELD_NUMBER: _ClassVar[int]
     LIVE_FIELD_NUMBER: _ClassVar[int]
+    LAST_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    NEWEST_WALL_MS_FIELD_NUMBER: _ClassVar[int]
     epoch: bytes
     first_seq: int
     last_seq: int
     bytes: int
     oldest_wall_ms: int
     live: bool
-    def __init__(self, epoch: _Optional[bytes] = ..., first_seq: _Optional[int] = ..., last_seq: _Optional[int] = ..., bytes: _Optional[int] = ..., oldest_wall_ms: _Optional[int] = ..., live: bool = ...) -> None: ...
+    last_digest: bytes
+    newest_wall_ms: int
+    def __init__(self, epoch: _Optional[bytes] = ..., first_seq: _Optional[int] = ..., last_seq: _Optional[int] = ..., bytes: _Optional[int] = ..., oldest_wall_ms: _Optional[int] = ..., live: bool = ..., last_digest: _Optional[bytes] = ..., newest_wall_ms: _Optional[int] = ...) -> None: ...
 
 class Clock(_message.Message):
     __slots__ = ("wall_ms", "boottime_ns", "ntp_state", "estimated_error_ms")

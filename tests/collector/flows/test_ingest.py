@@ -15,6 +15,7 @@ from collector.domain.errors import StoreBroken, StoreFull, Unauthenticated
 from collector.domain.sample import Accepted, Document
 from collector.flows.ingest import PENDING_EVENTS, Content, Ingest, Session
 from collector.protocol import Ack, Batch, Gap, GapReason, Nack, Refuse, Reply, Resync
+from collector.restored import Offered
 from collector.store import agents, documents, lanes, schema
 from collector.store.database import Database
 from collector.store.lanes import Greeting
@@ -63,7 +64,9 @@ class Stand:
 
     async def open(self, name: str, *, epochs: tuple[bytes, ...] = ()) -> tuple[Session, list[Reply]]:
         heard: list[Reply] = []
-        session = await self.ingest.open(name, f"cert {name}", Greeting(epochs=epochs), reply=heard.extend)
+        session = await self.ingest.open(
+            name, f"cert {name}", Greeting(offered=tuple(Offered(epoch, 0, 0) for epoch in epochs)), reply=heard.extend
+        )
         return session, heard
 
     async def send(self, session: Session, *events: protocol.Event) -> None:
