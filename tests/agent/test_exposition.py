@@ -1,18 +1,11 @@
-"""Samples as Prometheus text."""
+"""Samples as Prometheus text. What promtool says of it is in probes/test_promtool.py."""
 
 from __future__ import annotations
 
-import shutil
-import subprocess
-
 import pytest
 
-from agent import sampler
 from agent.exposition import text
-from agent.probes import Host
 from agent.sample import Kind, Sample, Series
-
-CAMEL_CASE = "metric names should be written in 'snake_case' not 'camelCase'"
 
 
 def test_family_is_told_once_and_its_samples_stay_together():
@@ -58,23 +51,3 @@ def test_counter_without_total_is_untyped_as_node_exporter_has_it():
 
 def test_nothing_is_no_text():
     assert text([]) == ""
-
-
-@pytest.mark.counterpart
-def test_promtool_accepts_one_round_of_this_host():
-    """Its only complaint is that /proc/meminfo's names, which node_exporter keeps too, are not snake case."""
-    promtool = shutil.which("promtool")
-    if promtool is None:
-        pytest.skip("promtool (Debian package prometheus) is not installed")
-    samples = sampler.once(sampler.host(Host(version="1.0")))
-    checked = _promtool(promtool, text(samples))
-    complaints = [line for line in checked.stderr.splitlines() if line]
-    assert all(line.startswith("node_memory_") and line.endswith(CAMEL_CASE) for line in complaints), complaints
-    rest = text([sample for sample in samples if not sample.series.name.startswith("node_memory_")])
-    assert _promtool(promtool, rest).returncode == 0
-
-
-def _promtool(promtool: str, metrics: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [promtool, "check", "metrics"], input=metrics, capture_output=True, text=True, timeout=30, check=False
-    )
