@@ -20,7 +20,7 @@ from typing import Any
 
 from aiohttp import web
 
-from collector.config import Settings
+from collector.config import CONTROL_SOCKET, Settings
 from collector.domain.access import Lifetime
 from collector.domain.errors import CollectorError, InvalidInput, StoreBroken, StoreError
 from collector.edges import enrolment, rpc
@@ -54,8 +54,6 @@ from collector.store.vault import OTHERS, Vault
 
 log = logging.getLogger(__name__)
 
-CONTROL_SOCKET = "control.sock"
-"""In the data directory: how the command line on this host reaches the running collector."""
 MINUTE_MS = 60_000
 HOUSEKEEPING_SECONDS = 600.0
 MESSAGES_KEPT_MS = 90 * 86_400_000

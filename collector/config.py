@@ -20,6 +20,8 @@ from collector.domain.errors import InvalidInput
 
 PREFIX = "SIGAP_"
 SEE = "`sigap check --settings` lists every setting."
+CONTROL_SOCKET = "control.sock"
+"""In the data directory: how the command line on this host reaches the running collector."""
 
 
 def _default_data() -> str:

@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 from collector.app import Collector
-from collector.domain.errors import InvalidInput
 from collector.store import agents
 
 log = logging.getLogger(__name__)
@@ -228,17 +227,3 @@ def _notify_ready() -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
         channel.connect("\0" + address[1:] if address.startswith("@") else address)
         channel.sendall(b"READY=1")
-
-
-def require_loopback(address: str, setting: str) -> None:
-    """Refuse to open without a password what others could reach.
-
-    Raises:
-        InvalidInput: `address` is not a loopback address.
-    """
-    host = address.rpartition(":")[0].strip("[]")
-    if host not in ("localhost", "::1") and not host.startswith("127."):
-        raise InvalidInput(
-            f"{setting} is {address}, which others can reach; `sigap up` is for this host.",
-            hint="Use `sigap serve` and set up an account.",
-        )

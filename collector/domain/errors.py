@@ -4,6 +4,7 @@ CollectorError
  ├─ InvalidInput           what was given cannot be used; carries the fields
  ├─ NotFound               no such thing, or none that this person may see
  ├─ Conflict               true once, but not any more: changed by somebody else, or not in this state
+ │   └─ Stale              the record is at another version than the change is based on
  ├─ Forbidden              known who you are, but you may not
  ├─ Unauthenticated        not known who you are
  ├─ TooMuch                over a limit; says which and when to come back
@@ -30,11 +31,23 @@ class CollectorError(Exception):
 
 
 class InvalidInput(CollectorError):
-    """What was given cannot be used; `fields` maps a field's name to what is wrong with it."""
+    """What was given cannot be used.
 
-    def __init__(self, message: str, *, fields: Mapping[str, str] | None = None, hint: str = "") -> None:
+    `fields` maps a field's name to what is wrong with it; `places` maps some of those names to where they were written,
+    in a form for people, such as `shop.yaml:12 (document 3, service shop): owner`.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        fields: Mapping[str, str] | None = None,
+        places: Mapping[str, str] | None = None,
+        hint: str = "",
+    ) -> None:
         super().__init__(message, hint=hint)
         self.fields = dict(fields or {})
+        self.places = dict(places or {})
 
 
 class NotFound(CollectorError):
@@ -43,6 +56,10 @@ class NotFound(CollectorError):
 
 class Conflict(CollectorError):
     """The record changed meanwhile, or its state does not allow this."""
+
+
+class Stale(Conflict):
+    """The record is at another version than the one that the change is based on."""
 
 
 class Forbidden(CollectorError):

@@ -137,7 +137,13 @@ class Enroller:
     async def withdraw(self, actor: str, token_id: str) -> None:
         """Let a token that nobody has used end now."""
         now_ms = self._clock()
-        if not await self._db.write(lambda connection: agents.expire_token(connection, token_id, now_ms=now_ms)):
+
+        def work(connection: Connection) -> bool:
+            if agents.token_by_id(connection, token_id) is None:
+                raise NotFound("There is no such token.")
+            return agents.expire_token(connection, token_id, now_ms=now_ms)
+
+        if not await self._db.write(work):
             raise Conflict("This token was used or has expired.", hint="Revoke the agent that came in with it.")
         LOG.info("token_withdrawn token=%s by=%s", token_id, actor)
 

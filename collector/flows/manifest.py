@@ -1,4 +1,6 @@
-"""Records as YAML documents: read, apply, export, write. One document is one record, named by register and key.
+"""Records as YAML documents: apply and export; their text is `written`'s.
+
+One document is one record, named by register and key.
 
 Applying is one transaction: every document or none, with all that is wrong told at once by document and field.
 Fields that a document does not name stay as they are; `null` asks for the default.
@@ -6,10 +8,8 @@ Fields that a document does not name stay as they are; `null` asks for the defau
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
-
-import yaml
 
 from collector.domain.errors import CollectorError, InvalidInput
 from collector.domain.registers import NAMES, REGISTERS, named
@@ -17,11 +17,13 @@ from collector.domain.registers.base import Record, Register, Who
 from collector.domain.registers.document import as_document, difference
 from collector.domain.registers.words import Words
 from collector.flows.record import Changed, Recorder
+from collector.flows.written import Place
+from collector.flows.written import read as read  # Whoever applies also reads.
+from collector.flows.written import write as write
 from collector.store import registers as store
 from collector.store.database import Connection
 
 DEFAULT_WHY = "applied from a document"
-DOCUMENTS_MOST = 5000
 OWN_KEYS = frozenset({"register", "state", "why"})
 """What a document says about itself rather than about a field."""
 
@@ -52,54 +54,6 @@ class Plan(NamedTuple):
         return tuple(step for step in self.steps if step.action != "none" or step.transitions)
 
 
-class _Loader(yaml.SafeLoader):
-    """Plain data only: no aliases, which can grow without bound, and no key twice, of which one would be lost."""
-
-    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.composer.ComposerError(None, None, "aliases (*name) are not supported", self.get_mark())
-        return super().compose_node(parent, index)
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[Any] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if not isinstance(key, str | int | float | bool | None):
-                raise yaml.constructor.ConstructorError(None, None, "a key must be plain text", key_node.start_mark)
-            if key in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"'{key}' is given twice", key_node.start_mark)
-            seen.add(key)
-        return super().construct_mapping(node, deep)
-
-
-def read(text: str) -> list[dict[str, Any]]:
-    """The documents of a YAML (or JSON) text; empty ones are left out.
-
-    Raises:
-        InvalidInput: Not YAML, or not made of mappings; says the line.
-    """
-    try:
-        found = [document for document in yaml.load_all(text, _Loader) if document is not None]
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise InvalidInput(f"The documents cannot be read: {' '.join(str(error).split())}") from error
-    documents: list[dict[str, Any]] = []
-    for each in found:
-        documents += each if isinstance(each, list) else [each]
-    if len(documents) > DOCUMENTS_MOST:
-        raise InvalidInput(f"At most {DOCUMENTS_MOST} documents can be applied at once.", hint="Split the file.")
-    for position, document in enumerate(documents):
-        if not isinstance(document, dict) or not all(isinstance(name, str) for name in document):
-            raise InvalidInput(f"Document {position + 1} is not a mapping of fields.")
-    return documents
-
-
-def write(documents: Sequence[Document]) -> str:
-    """YAML text of the documents; `read` gives them back."""
-    return "".join(
-        "---\n" + yaml.safe_dump(dict(each), sort_keys=False, allow_unicode=True, width=100) for each in documents
-    )
-
-
 def export(connection: Connection, registers: Sequence[str] = ()) -> list[dict[str, Any]]:
     """Every record of the named registers, of all where none is named: in an order in which they can be applied.
 
@@ -126,11 +80,13 @@ def apply(
         why: The reason where a document has none of its own.
 
     Raises:
-        InvalidInput: What is wrong in all documents; `fields` is keyed `service/shop.members`.
+        InvalidInput: What is wrong in all documents; `fields` is keyed `service/shop.members`, and so is `places`, for
+            documents that know where they stand.
         Forbidden, Conflict: A document asks for what may not or cannot be.
     """
     problems: dict[str, str] = {}
-    ordered = _sorted(documents, problems)
+    places: dict[str, str] = {}
+    ordered = _sorted(documents, problems, places)
     steps: list[Step] = []
     changes: list[Changed] = []
     for path, register, document in ordered:
@@ -138,37 +94,58 @@ def apply(
             with connection.begin_nested():
                 done = _apply_one(connection, recorder, who, register, document, why)
         except InvalidInput as error:
-            problems |= {f"{path}.{name}": words for name, words in error.fields.items()} or {path: error.message}
+            found = {f"{path}.{name}": words for name, words in error.fields.items()} or {path: error.message}
+            problems |= found
+            places |= _places(document, path, found)
         except CollectorError as error:
-            raise type(error)(f"{path}: {error.message}", hint=error.hint) from error
+            where = _places(document, path, (path,)).get(path, path)
+            raise type(error)(f"{where}: {error.message}", hint=error.hint) from error
         else:
             steps.append(_step(connection, register, done))
             changes += done
     if problems:
-        listed = "; ".join(f"{path} {text}" for path, text in list(problems.items())[:10])
-        raise InvalidInput(f"Nothing was applied: {listed}", fields=problems)
+        count = "one thing is" if len(problems) == 1 else f"{len(problems)} things are"
+        raise InvalidInput(
+            f"Nothing was applied: {count} wrong.",
+            fields=problems,
+            places=places,
+            hint="Mend that and apply again; each register's page About says what its fields take.",
+        )
     return Plan(tuple(steps)), changes
 
 
-def _sorted(documents: Sequence[Document], problems: dict[str, str]) -> list[_Named]:
+def _places(document: Document, path: str, names: Iterable[str]) -> dict[str, str]:
+    """Where each of `names`, such as `service/shop.members`, was written; nothing for a document without a place."""
+    place = getattr(document, "place", None)
+    if not isinstance(place, Place):
+        return {}
+    record = path.replace("/", " ", 1) if "/" in path else ""
+    fields = {name: name.removeprefix(path).lstrip(".") for name in names}
+    return {name: place.of(field, record) + (f": {field}" if field else "") for name, field in fields.items()}
+
+
+def _sorted(documents: Sequence[Document], problems: dict[str, str], places: dict[str, str]) -> list[_Named]:
     """The documents with their paths, in an order in which what is referred to comes first."""
     order = {register.name: place for place, register in enumerate(_in_order(NAMES))}
     found: list[_Named] = []
     seen: set[str] = set()
     for position, document in enumerate(documents, start=1):
         name, key = document.get("register"), document.get("key")
-        path = f"{name}/{key}"
+        path, unnamed = f"{name}/{key}", f"document {position}"
+        wrong: dict[str, str] = {}
         if name not in REGISTERS:
-            problems[f"document {position}.register"] = Words(
+            wrong[f"{unnamed}.register"] = Words(
                 f"must be one of: {', '.join(NAMES)}", f"harus salah satu dari: {', '.join(NAMES)}"
             )
         elif not key:
-            problems[f"document {position}.key"] = Words("is required", "wajib diisi")
+            wrong[f"{unnamed}.key"] = Words("is required", "wajib diisi")
         elif path in seen:
-            problems[path] = Words("is given twice", "ditulis dua kali")
+            wrong[path] = Words("is given twice", "ditulis dua kali")
         else:
             seen.add(path)
             found.append((path, REGISTERS[name], document))
+        problems |= wrong
+        places |= _places(document, path if path in wrong else unnamed, wrong)
     return _referred_first(sorted(found, key=lambda each: order[each[1].name]))
 
 

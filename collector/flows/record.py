@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from collector.domain.errors import Conflict, Forbidden, InvalidInput, NotFound, StoreError
+from collector.domain.errors import Conflict, Forbidden, InvalidInput, NotFound, Stale, StoreError
 from collector.domain.message import Message
 from collector.domain.registers import named
 from collector.domain.registers import validate as check
@@ -362,7 +362,7 @@ def _not_kept(who: Who, spec: Register[Any], before: Record) -> None:
 
 def _same_version(spec: Register[Any], before: Record, version: int | None) -> None:
     if version is not None and version != before.version:
-        raise Conflict(
+        raise Stale(
             Message(
                 "The {register} '{key}' was changed meanwhile: it is at version {version}, not {other}.",
                 register=spec.noun,

@@ -222,6 +222,12 @@ def token_by_hash(connection: Connection, secret_hash: str) -> TokenRecord | Non
     return None if row is None else _token(row)
 
 
+def token_by_id(connection: Connection, token_id: str) -> TokenRecord | None:
+    """The token of that id, whatever became of it."""
+    row = connection.execute(select(TOKEN).where(TOKEN.c.id == token_id)).first()
+    return None if row is None else _token(row)
+
+
 def list_tokens(connection: Connection, *, since_ms: int = 0) -> list[TokenRecord]:
     """Tokens made at or after `since_ms`, newest first."""
     statement = select(TOKEN).where(TOKEN.c.created_ms >= since_ms).order_by(TOKEN.c.created_ms.desc(), TOKEN.c.id)

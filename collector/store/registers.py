@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeVar, overload
 
 from sqlalchemy import ColumnElement, Connection, Select, Table, delete, exists, func, insert, or_, select, update
 
-from collector.domain.errors import Conflict, InvalidInput, NotFound
+from collector.domain.errors import Conflict, InvalidInput, NotFound, Stale
 from collector.domain.message import Message
 from collector.domain.registers import REGISTERS, named
 from collector.domain.registers.base import Record, Register
@@ -345,7 +345,7 @@ def change(connection: Connection, which: str | type[Record], before: Record, va
         .values(version=before.version + 1, **_stored(register, values))
     )
     if done.rowcount != 1:
-        raise Conflict(
+        raise Stale(
             Message("The {register} '{key}' was changed meanwhile.", register=register.noun, key=before.key),
             hint="Load it again.",
         )

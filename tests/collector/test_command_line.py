@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,8 +17,32 @@ def run(*arguments: str, **environment: str) -> Result:
     return CliRunner().invoke(cli, arguments, env=environment)
 
 
+SERVING = {"aiohttp", "alembic", "asyncio", "collector.app", "collector.demo", "grpc", "jinja2", "numpy", "sqlalchemy"}
+"""What only a running collector needs; importing it takes over a second."""
+
+
 def test_help_has_examples() -> None:
     assert "sigap apply --dry-run services.yaml" in run("--help").output
+
+
+@pytest.mark.parametrize("name", sorted(cli.commands))
+def test_every_command_has_help_with_an_example_that_fits_a_terminal(name: str) -> None:
+    told = run(name, "--help").output
+    assert f"sigap {name}" in told.partition("Example:")[2]
+    assert max(map(len, told.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["apply", "--data", "/nowhere", "/dev/null"], ["check"]])
+def test_what_does_not_serve_starts_without_the_collector(arguments: list[str]) -> None:
+    script = (
+        "import atexit, sys; from collector.entry import main;"
+        "atexit.register(lambda: print(*sorted(sys.modules), file=sys.stderr));"
+        "sys.argv = ['sigap', *sys.argv[1:]]; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=False)
+    loaded = set(done.stderr.splitlines()[-1].split())
+    assert "collector.commands" in loaded
+    assert not SERVING & loaded
 
 
 def test_settings_are_listed_with_value_and_meaning(tmp_path: Path) -> None:
@@ -63,7 +89,7 @@ def test_a_settings_file_that_is_no_toml_is_named(tmp_path: Path) -> None:
 def test_without_a_running_collector_commands_say_what_to_do(tmp_path: Path) -> None:
     result = run("agents", "--data", str(tmp_path))
     assert result.exit_code == EXIT_FAILED
-    assert "No collector answers" in result.stderr
+    assert "No collector answers at" in result.stderr
     assert "--data" in result.stderr
 
 

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from collector.app import CONTROL_SOCKET
+from collector.config import CONTROL_SOCKET
 from tests.system.product import Product, product, short_folder, wait_for
 
 pytestmark = [pytest.mark.system, pytest.mark.xdist_group("security")]
@@ -34,7 +34,7 @@ PROTECTING = {
 }
 ANSWERS = (
     ("GET", "/", 200), ("GET", "/nowhere", 404), ("GET", "/hosts.json", 200), ("GET", "/static/missing.js", 404),
-    ("GET", "/static/app.css", 200), ("GET", "/metrics", 200), ("GET", "/-/healthy", 200), ("PUT", "/", 404),
+    ("GET", "/static/app.css", 200), ("GET", "/metrics", 200), ("GET", "/-/healthy", 200), ("PUT", "/", 405),
     ("GET", "/docs/nothing", 404), ("GET", "/api/v1/host/missing", 404), ("GET", "/api/v1/host?sort=nothing", 422),
     ("GET", "/api/v1/openapi.json", 200), ("POST", "/alerts/1/acknowledge", 403), ("GET", "/live/changes", 200),
     ("GET", "/sign-in", 200),

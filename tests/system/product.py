@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import http.client
 import json
 import os
@@ -217,9 +216,13 @@ class Product:
         """A page's data as the signed-in person gets it."""
         return self.browser.json(path)
 
-    def control(self, method: str, path: str, body: Any = None, *, text: str | None = None) -> Any:
+    def control(self, method: str, path: str, body: Any = None) -> Any:
         """Ask over the control socket, as the command line does."""
-        return asyncio.run(Remote(self.folder).call(method, path, body, text=text))
+        return Remote(self.folder).call(method, path, body)
+
+    def apply(self, text: str) -> None:
+        """Apply records, as the command line does."""
+        self.control("POST", "/apply", {"files": {"records.yaml": text}})
 
     def run(self, *arguments: str, text: str = "") -> subprocess.CompletedProcess[str]:
         """One command of `sigap` about this instance."""

@@ -15,30 +15,12 @@ from typing import Any
 import pytest
 
 from tests.system.product import HOST, Product, measured, product, program, wait_for
+from tests.system.shop import SERVICE, agent_text, is_seen
 from tests.system.surroundings import Service, free_ports, service
 
 SHIPPED = Path(__file__).parents[2] / "deploy" / "prometheus" / "prometheus.yml"
 MANUAL = Path(__file__).parents[2] / "web" / "docs"
 SECONDS = 40.0
-RECORDS = f"""
-register: service
-key: web-shop
-name: Web shop
-owner: Sari
-members: ["{HOST}.shop"]
-availability_objective: 99.9
-state: live
-why: In operation since 2019
-"""
-AGENT_TEXT = """
-[[checks]]
-name = "shop"
-kind = "http"
-url = "http://127.0.0.1:{port}/"
-interval_seconds = 2
-timeout_seconds = 2
-retries = 0
-"""
 
 pytestmark = [
     pytest.mark.system,
@@ -57,9 +39,9 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 @pytest.fixture(scope="module")
 def running(watched: Service) -> Iterator[Product]:
-    with product(agent_text=AGENT_TEXT.format(port=watched.port)) as started:
-        wait_for(lambda: HOST in started.hosts() and started.check_state(f"{HOST}.shop"), SECONDS, "the check")
-        started.control("POST", "/apply", text=RECORDS)
+    with product(agent_text=agent_text(watched.port)) as started:
+        is_seen(started, SECONDS)
+        started.apply(SERVICE)
         wait_for(lambda: "node_load1{" in started.browser.request("GET", f"/federate/hosts/{HOST}").text, SECONDS)
         yield started
 

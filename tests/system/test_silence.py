@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import os
 import selectors
 import signal
@@ -17,6 +16,7 @@ from typing import Any
 import pytest
 
 from tests.system.product import HOST, Product, free_ports, measured, product, wait_for
+from tests.system.shop import SERVICE, agent_text, is_seen, is_up, shop, told
 from tests.system.surroundings import Receiver, service
 
 pytestmark = pytest.mark.system
@@ -28,31 +28,7 @@ GRACE_SECONDS = 90.0
 """After a start services are not called unknown for so long, as agents need a moment to find their way back."""
 SLACK_SECONDS = 10.0
 BACK_SECONDS = 30.0
-CHECK = f"{HOST}.shop"
-AGENT_TEXT = """
-[[checks]]
-name = "shop"
-kind = "http"
-url = "http://127.0.0.1:{port}/"
-interval_seconds = 2
-timeout_seconds = 2
-retries = 0
-"""
-RECORDS = """
-register: channel
-key: on-call
-name: On-call webhook
-url: {url}
-secret: {secret}
----
-register: service
-key: web-shop
-name: Web shop
-owner: Sari
-members: [{check}]
-availability_objective: 99.9
-state: live
-why: In operation since 2019
+RULE = """
 ---
 register: rule
 key: agent-silent
@@ -141,15 +117,9 @@ def receiver() -> Iterator[Receiver]:
 
 def prepare(running: Product, receiver: Receiver) -> None:
     """A service with its check, a channel, and a rule about silence that need not be waited for so long."""
-    wait_for(lambda: HOST in running.hosts() and running.check_state(CHECK) == "up", SECONDS, "the check is up")
-    secret = "whsec_" + base64.b64encode(bytes(32)).decode()
-    running.control("POST", "/apply", text=RECORDS.format(url=receiver.url, secret=secret, check=CHECK))
-    wait_for(lambda: shop(running)["service"]["state"] == "up", SECONDS, "the service is up")
-
-
-def shop(running: Product) -> dict[str, Any]:
-    found: dict[str, Any] = running.json("/services/web-shop.json")
-    return found
+    is_seen(running, SECONDS)
+    running.apply(SERVICE + told(receiver.url) + RULE)
+    is_up(running, SECONDS)
 
 
 def outages(running: Product) -> list[dict[str, Any]]:
@@ -166,7 +136,7 @@ def host_state(running: Product) -> str:
 def test_a_frozen_agent_makes_its_host_and_services_unknown_and_never_down(tmp_path: Path, receiver: Receiver) -> None:
     with (
         service(tmp_path) as watched,
-        product(agent_text=AGENT_TEXT.format(port=watched.port)) as running,
+        product(agent_text=agent_text(watched.port)) as running,
     ):
         prepare(running, receiver)
         agent, frozen = running.agent_pid(), time.monotonic()
@@ -202,7 +172,7 @@ def test_what_a_host_saw_while_it_was_cut_off_is_put_on_record_and_pages_nobody(
     telemetry = f"127.0.0.1:{free_ports(1)[0]}"
     with line(telemetry) as between, service(tmp_path) as watched:
         settings = {"SIGAP_TELEMETRY__ADDRESS": telemetry, "SIGAP_AGENT_COLLECTOR__ADDRESS": between.address}
-        with product(agent_text=AGENT_TEXT.format(port=watched.port), environment=settings) as running:
+        with product(agent_text=agent_text(watched.port), environment=settings) as running:
             prepare(running, receiver)
             assert outages(running) == []
             between.cut()

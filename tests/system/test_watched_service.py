@@ -2,53 +2,22 @@
 
 from __future__ import annotations
 
-import base64
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.system.product import HOST, Product, measured, product, wait_for
+from tests.system.shop import CHECK, INTERVAL_SECONDS, SECRET, SERVICE, agent_text, is_seen, is_up, shop, told
 from tests.system.surroundings import Receiver, Service, proposable_port, service, verify
 
 pytestmark = [pytest.mark.system, pytest.mark.xdist_group("watched service")]
 
-INTERVAL_SECONDS = 2
 TOLD_SECONDS = INTERVAL_SECONDS + 2
 """From the death of a service to the webhook in somebody's hands."""
 DOWN_SECONDS = 3.0
 SECONDS = 20.0
-CHECK = f"{HOST}.shop"
-SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
-AGENT_TEXT = """
-[[checks]]
-name = "shop"
-kind = "http"
-url = "http://127.0.0.1:{port}/"
-interval_seconds = {interval}
-timeout_seconds = 2
-retries = 0
-"""
-RECORDS = """
-register: channel
-key: on-call
-name: On-call webhook
-url: {url}
-secret: {secret}
----
-register: service
-key: web-shop
-name: Web shop
-name_id: Toko web
-owner: Sari
-criticality: high
-members: [{check}]
-availability_objective: 99.9
-state: live
-why: In operation since 2019
-"""
 
 
 @pytest.fixture
@@ -57,24 +26,19 @@ def receiver() -> Iterator[Receiver]:
         yield made
 
 
-def shop(running: Product) -> dict[str, Any]:
-    found: dict[str, Any] = running.json("/services/web-shop.json")
-    return found
-
-
 def test_a_killed_service_is_told_of_within_its_interval_and_two_seconds_and_its_record_is_exact(
     tmp_path: Path, receiver: Receiver
 ) -> None:
     with (
         service(tmp_path) as watched,
-        product(agent_text=AGENT_TEXT.format(port=watched.port, interval=INTERVAL_SECONDS)) as running,
+        product(agent_text=agent_text(watched.port)) as running,
     ):
-        wait_for(lambda: HOST in running.hosts() and running.check_state(CHECK) == "up", SECONDS, "the check is up")
+        is_seen(running, SECONDS)
         file = tmp_path / "records.yaml"
-        file.write_text(RECORDS.format(url=receiver.url, secret=SECRET, check=CHECK))
+        file.write_text(SERVICE + told(receiver.url))
         done = running.run("apply", str(file))
         assert done.returncode == 0, done
-        wait_for(lambda: shop(running)["service"]["state"] == "up", SECONDS, "the service is up")
+        is_up(running, SECONDS)
         assert shop(running)["month"]["outages"] == []
 
         goes_down(running, watched, receiver)

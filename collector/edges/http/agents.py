@@ -66,6 +66,12 @@ def _matches(row: dict[str, Any], query: Mapping[str, str]) -> bool:
     return all(word in text for word in query.get("q", "").lower().split())
 
 
+def told(one: agents.AgentRecord, now_ms: int) -> dict[str, Any]:
+    """An agent as REST has it: with its state as people see it, and for how long it has been silent."""
+    health = _health(one, now_ms)
+    return {**asdict(one), "state": health["state"], "silent_ms": health["silent_ms"]}
+
+
 def _health(one: agents.AgentRecord, now_ms: int) -> dict[str, Any]:
     until = one.certificate_until_ms
     silent_ms = max(0, now_ms - one.last_seen_ms) if one.last_seen_ms is not None else None

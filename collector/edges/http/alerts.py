@@ -133,8 +133,11 @@ async def revive(context: Context, message_id: int) -> None:
     """Put a given-up message back in the queue.
 
     Raises:
+        NotFound: There is no such message.
         Conflict: It is on its way or was delivered, or this collector delivers nothing.
     """
+    if await context.db.read(lambda connection: outbox.get(connection, message_id)) is None:
+        raise NotFound("There is no such message.")
     if context.deliverer is None:
         raise Conflict("Nothing is delivered at present.", hint="Start the collector with its deliverer.")
     if not await context.deliverer.revive(message_id):

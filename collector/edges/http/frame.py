@@ -93,7 +93,7 @@ async def _finish(request: web.Request, handler: _AiohttpHandler) -> web.StreamR
         translated = errors.from_http(error)
         if translated is None:
             raise
-        return _failed(request, translated)
+        return answer(request, translated)
     except (msgspec.ValidationError, msgspec.DecodeError, stdlib_json.JSONDecodeError, UnicodeDecodeError) as error:
         return _failed(request, InvalidInput(Message("The request's body cannot be read: {error}", error=str(error))))
     except Exception:
@@ -107,7 +107,7 @@ def _failed(request: web.Request, error: CollectorError) -> web.StreamResponse:
     if isinstance(error, Unauthenticated) and not wants_json(request) and request.method == "GET":
         target = request.path_qs if request.path != "/" else ""
         raise web.HTTPSeeOther(web_url("/sign-in", next=target))
-    return answer(request, errors.page_for(error))
+    return answer(request, errors.page_for(error, conditional="If-Match" in request.headers))
 
 
 def web_url(path: str, **query: str) -> str:

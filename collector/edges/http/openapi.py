@@ -6,9 +6,10 @@ A route under /api/v1 is in it as soon as it exists; the resources of a register
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import msgspec
 from aiohttp import web
 
 from collector.domain.registers import REGISTERS
@@ -25,16 +26,31 @@ PARAMETER = re.compile(r"\{([a-z_]+)(?::((?:[^{}]|\{[^{}]*\})*))?\}")
 PROBLEM = {"$ref": "#/components/responses/Problem"}
 JSON = "application/json"
 YAML = "application/yaml"
+SCHEMAS = "#/components/schemas/{name}"
+ASKED: Mapping[str, Mapping[str, str]] = {
+    f"{API}/agents": {"host": "Only those of the host with this key."},
+    f"{API}/series": {
+        "match": 'A selector, such as node_load1{instance="web-1"}.',
+        "host": "Only of the host with this key.",
+        "range": "How far back, such as 1h or 7d.",
+        "since": "From when on, Unix milliseconds.",
+        "until": "Until when, Unix milliseconds.",
+        "points": "How many points at most for each series.",
+        "rate": "true for the growth per second of counters.",
+    },
+}
+"""What the query may hold, where no register says it."""
 
 
-def document(routes: Iterable[Route]) -> dict[str, Any]:
+def document(routes: Sequence[Route]) -> dict[str, Any]:
     """The whole interface as an OpenAPI 3.1 document."""
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
         if route.path.startswith(API + "/") and route.path != PATH:
             for path, register in _expanded(route.path):
                 paths.setdefault(path, {})[route.method.lower()] = _operation(route, path, register)
-    schemas = {"Change": _change()}
+    shapes = [route.body for route in routes if route.body is not None]
+    schemas = {"Change": _change(), **msgspec.json.schema_components(shapes, ref_template=SCHEMAS)[1]}
     for register in REGISTERS.values():
         schemas |= _schemas(register)
     return {
@@ -75,10 +91,13 @@ def _operation(route: Route, path: str, register: Register[Any] | None) -> dict[
         "operationId": _operation_id(route.method, path),
         "tags": [register.name if register else path.removeprefix(API + "/").split("/")[0]],
         "parameters": parameters,
-        "responses": {"200": {"description": "Done."}, "default": PROBLEM},
+        "responses": {str(route.status): {"description": "Done."}},
     }
     if route.permission is Permission.PUBLIC:
         operation["security"] = []
+    operation["parameters"] += [_parameter(name, about) for name, about in ASKED.get(path, {}).items()]
+    if route.body is not None:
+        operation["requestBody"] = _body({"$ref": SCHEMAS.format(name=route.body.__name__)})
     if register is not None:
         _describe(operation, route, path, register)
     elif path in (f"{API}/apply", f"{API}/export"):
@@ -89,7 +108,26 @@ def _operation(route: Route, path: str, register: Register[Any] | None) -> dict[
             _parameter("register", "Only this register."),
             _parameter("before", "Only changes older than the one of this id.", kind="integer"),
         ]
+    operation["responses"] |= dict.fromkeys(_refusals(operation, route), PROBLEM)
     return operation
+
+
+def _refusals(operation: Mapping[str, Any], route: Route) -> list[str]:
+    """The statuses with which it refuses what is asked, and `default` for what goes wrong here."""
+    parameters = operation["parameters"]
+    names, places = {each["name"] for each in parameters}, {each["in"] for each in parameters}
+    found = [] if route.permission is Permission.PUBLIC else [401, 403]
+    if "path" in places or names & {"host", "register"}:
+        found.append(404)
+    if route.method != "GET":
+        found.append(409)
+    if "If-Match" in names:
+        found.append(412)
+    if "requestBody" in operation:
+        found += [413, 415]
+    if "requestBody" in operation or "query" in places:
+        found.append(422)
+    return [*map(str, found), "default"]
 
 
 def _operation_id(method: str, path: str) -> str:
@@ -114,7 +152,7 @@ def _describe(operation: dict[str, Any], route: Route, path: str, register: Regi
     }
     if (route.method, shape) in answers:
         status, answer = answers[route.method, shape]
-        operation["responses"] = {status: answer, "default": PROBLEM}
+        operation["responses"] = {status: answer}
     if (route.method, shape) == ("POST", ""):
         schema = {"$ref": f"#/components/schemas/{_name(register)}New"}
         operation["requestBody"] = _body(schema, register.example)
@@ -132,7 +170,9 @@ def _describe(operation: dict[str, Any], route: Route, path: str, register: Regi
 def _documents(operation: dict[str, Any], path: str) -> None:
     text = {YAML: {"schema": {"type": "string"}}}
     if path.endswith("/apply"):
-        operation["requestBody"] = {"required": True, "content": text}
+        files = {"type": "object", "required": ["files"], "properties": {"files": {"type": "object"}}}
+        files["description"] = "Texts by the names of their files, which errors then tell."
+        operation["requestBody"] = {"required": True, "content": {**text, JSON: {"schema": files}}}
         operation["parameters"] += [
             _parameter("dry_run", "Tell the difference and change nothing.", kind="boolean"),
             _parameter("why", "The reason, where a document names none."),
@@ -240,18 +280,18 @@ def _change() -> dict[str, Any]:
 
 
 def _problem() -> dict[str, Any]:
-    fields = {"type": "object", "additionalProperties": {"type": "string"}}
-    error = {
-        "type": "object",
-        "properties": {
-            "status": {"type": "integer"},
-            "title": {"type": "string"},
-            "message": {"type": "string"},
-            "hint": {"type": "string"},
-            "fields": fields,
-        },
+    texts = {"type": "object", "additionalProperties": {"type": "string"}}
+    properties = {
+        "type": {"type": "string", "description": "Always about:blank: the status says it (RFC 9457)."},
+        "status": {"type": "integer"},
+        "title": {"type": "string"},
+        "detail": {"type": "string", "description": "What failed."},
+        "hint": {"type": "string", "description": "What to do next."},
+        "fields": {**texts, "description": "What is wrong, by field."},
+        "places": {**texts, "description": "Where each field was written, of documents that were applied."},
     }
-    return {JSON: {"schema": {"type": "object", "properties": {"error": error}}}}
+    required = ["type", "status", "title", "detail"]
+    return {"application/problem+json": {"schema": {"type": "object", "required": required, "properties": properties}}}
 
 
 async def show(request: web.Request) -> web.Response:

@@ -5,23 +5,24 @@ The command line uses exactly this, over the control socket of the collector on 
 
 from __future__ import annotations
 
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import msgspec
 from aiohttp import web
 from msgspec import Meta
 
 from collector.domain.access import Account, Role, Scope
-from collector.domain.errors import Forbidden, InvalidInput, NotFound
+from collector.domain.errors import Forbidden, NotFound
+from collector.edges.http.agents import told
 from collector.edges.http.alerts import revive, shown
+from collector.edges.http.body import read_json
 from collector.edges.http.context import context_of, viewer_of
 from collector.edges.http.routing import Page, Permission, Route
 from collector.flows import on_call
-from collector.store import accounts, agents, alerts
+from collector.store import accounts, agents, alerts, registers
 from collector.store.database import Connection
 
 API = "/api/v1"
-T = TypeVar("T")
 Text = Annotated[str, Meta(max_length=500)]
 
 
@@ -29,37 +30,29 @@ class _Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a request may carry; anything else is refused by name."""
 
 
-class _Token(_Body, frozen=True):
+class NewToken(_Body, frozen=True):
     name: Text
     scope: Scope = Scope.READ
     days: Annotated[int, Meta(ge=1, le=3_650)] | None = None
     account: Text = ""  # whose; empty: the caller's own
 
 
-class _Link(_Body, frozen=True):
+class SignInLink(_Body, frozen=True):
     name: Text
 
 
-class _Enrolment(_Body, frozen=True):
+class NewEnrolmentToken(_Body, frozen=True):
     host_name: Text = ""
 
 
-class _Why(_Body, frozen=True):
+class Reason(_Body, frozen=True):
     why: Text = ""
 
 
-class _Person(_Body, frozen=True):
+class NewAccount(_Body, frozen=True):
     name: Text
     role: Role
     password: Text
-
-
-async def _body(request: web.Request, shape: type[T]) -> T:
-    raw = await request.read()
-    try:
-        return msgspec.json.decode(raw or b"{}", type=shape)
-    except msgspec.MsgspecError as error:
-        raise InvalidInput(f"The request's body cannot be used: {error}") from error
 
 
 def _made(data: Any, status: int = 201) -> Page:
@@ -67,20 +60,29 @@ def _made(data: Any, status: int = 201) -> Page:
 
 
 async def list_agents(request: web.Request) -> Page:
-    """Every agent that ever enrolled."""
-    return _made({"agents": await context_of(request).db.read(agents.list_agents)}, 200)
+    """Every agent that ever enrolled; `?host=web-1` of one host."""
+    context, key = context_of(request), request.query.get("host", "")
+    now_ms = context.clock()
+
+    def read(connection: Connection) -> list[dict[str, Any]]:
+        host_id = registers.by_key(connection, "host", key).id if key else None
+        found = agents.list_agents(connection, host_id=host_id)
+        keys = registers.keys_of(connection, "host", {one.host_id for one in found})
+        return [{"host": keys.get(one.host_id, ""), **told(one, now_ms)} for one in found]
+
+    return _made({"agents": await context.db.read(read)}, 200)
 
 
 async def revoke_agent(request: web.Request) -> Page:
     """Revoke an agent's certificates; it is cut off within seconds."""
-    why = (await _body(request, _Why)).why
+    why = (await read_json(request, Reason)).why
     await context_of(request).enroller.revoke(viewer_of(request).name, request.match_info["id"], why)
     return _made({}, 200)
 
 
 async def issue_enrolment(request: web.Request) -> Page:
     """A one-time token for the next host; its secret is in this answer and never again."""
-    wanted = await _body(request, _Enrolment)
+    wanted = await read_json(request, NewEnrolmentToken)
     issued = await context_of(request).enroller.issue(viewer_of(request).name, wanted.host_name)
     return _made({"id": issued.id, "secret": issued.secret, "command": issued.command, "expires_ms": issued.expires_ms})
 
@@ -93,7 +95,7 @@ async def withdraw_enrolment(request: web.Request) -> Page:
 
 async def make_sign_in_link(request: web.Request) -> Page:
     """A one-time link that signs a person in, for the way back when a password is lost."""
-    context, name = context_of(request), (await _body(request, _Link)).name
+    context, name = context_of(request), (await read_json(request, SignInLink)).name
     link = await context.access.sign_in_link(name)
     return _made({"link": f"{context.settings.url}/sign-in?link={link}"})
 
@@ -109,7 +111,7 @@ async def make_token(request: web.Request) -> Page:
     if viewer.by_token and not viewer.may(Permission.ADMIN):
         # It would outlive the token that made it, and could be wider.
         raise Forbidden("Only a token of scope admin makes tokens.", hint="Sign in as a person.")
-    wanted = await _body(request, _Token)
+    wanted = await read_json(request, NewToken)
     if wanted.account and wanted.account != viewer.name and not viewer.may(Permission.ADMIN):
         raise Forbidden("Only an administrator makes tokens for others.", hint="Leave `account` out.")
 
@@ -136,7 +138,7 @@ async def revoke_token(request: web.Request) -> Page:
 
 async def add_person(request: web.Request) -> Page:
     """Add an account."""
-    wanted, context, viewer = await _body(request, _Person), context_of(request), viewer_of(request)
+    wanted, context, viewer = await read_json(request, NewAccount), context_of(request), viewer_of(request)
     actor = Account(viewer.account_id or 0, viewer.name, Role(viewer.role), viewer.language, True, "")
     account_id = await context.access.add_account(actor, name=wanted.name, role=wanted.role, password=wanted.password)
     return _made({"id": account_id})
@@ -170,14 +172,32 @@ async def test_channel(request: web.Request) -> Page:
 
 ROUTES = (
     Route("GET", f"{API}/agents", list_agents, Permission.VIEW, "Agents"),
-    Route("POST", f"{API}/agents/{{id}}/revoke", revoke_agent, Permission.ADMIN, "Revoke an agent's certificates"),
-    Route("POST", f"{API}/enrolment-tokens", issue_enrolment, Permission.OPERATE, "Issue a one-time enrolment token"),
+    Route(
+        "POST", f"{API}/agents/{{id}}/revoke", revoke_agent, Permission.ADMIN, "Revoke an agent's certificates", Reason
+    ),
+    Route(
+        "POST",
+        f"{API}/enrolment-tokens",
+        issue_enrolment,
+        Permission.OPERATE,
+        "Issue a one-time enrolment token",
+        NewEnrolmentToken,
+        201,
+    ),
     Route("DELETE", f"{API}/enrolment-tokens/{{id}}", withdraw_enrolment, Permission.OPERATE, "End an unused token"),
-    Route("POST", f"{API}/sign-in-links", make_sign_in_link, Permission.ADMIN, "Make a one-time sign-in link"),
+    Route(
+        "POST",
+        f"{API}/sign-in-links",
+        make_sign_in_link,
+        Permission.ADMIN,
+        "Make a one-time sign-in link",
+        SignInLink,
+        201,
+    ),
     Route("GET", f"{API}/tokens", list_tokens, Permission.ADMIN, "API tokens"),
-    Route("POST", f"{API}/tokens", make_token, Permission.VIEW, "Make an API token"),
+    Route("POST", f"{API}/tokens", make_token, Permission.VIEW, "Make an API token", NewToken, 201),
     Route("DELETE", f"{API}/tokens/{{id}}", revoke_token, Permission.ADMIN, "Revoke an API token"),
-    Route("POST", f"{API}/accounts", add_person, Permission.ADMIN, "Add an account"),
+    Route("POST", f"{API}/accounts", add_person, Permission.ADMIN, "Add an account", NewAccount, 201),
     Route("GET", f"{API}/alerts", list_alerts, Permission.VIEW, "Alerts that fire now"),
     Route(
         "POST",

@@ -6,6 +6,7 @@ an old one is a conflict.
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import msgspec
@@ -18,10 +19,12 @@ from collector.domain.registers.base import Register
 from collector.domain.registers.document import to_csv
 from collector.edges.http import register_form as shape
 from collector.edges.http import render
+from collector.edges.http.body import JSON, YAML, read_at_most, read_object, require_type
 from collector.edges.http.context import context_of
 from collector.edges.http.form import is_count
 from collector.edges.http.routing import Permission, Route
-from collector.flows import manifest
+from collector.flows import manifest, written
+from collector.flows.written import Document
 from collector.store import audit
 from collector.store import registers as store
 from collector.store.database import Connection
@@ -30,6 +33,8 @@ from collector.store.registers import PAGE_ROWS, Query
 API = "/api/v1"
 ONE = f"{API}/{{register:{'|'.join(NAMES)}}}"
 CHANGES_MOST = 200
+APPLY_BYTES = 8 * 1024 * 1024
+"""How much may be applied at once: the most documents, with long texts in them."""
 CONTROL = frozenset({"q", "sort", "limit", "offset", "page"})
 """What the query may hold beside filters."""
 
@@ -55,13 +60,6 @@ def _number(text: str, default: int) -> int:
     if text and not is_count(text):
         raise InvalidInput(Message("'{text}' is not a number of records.", text=text))
     return int(text) if text else default
-
-
-async def _body(request: web.Request) -> dict[str, Any]:
-    body = msgspec.json.decode(await request.read() or b"{}")
-    if not isinstance(body, dict):
-        raise InvalidInput("The body must be a JSON object of fields.")
-    return body
 
 
 def _version(request: web.Request, body: dict[str, Any]) -> int | None:
@@ -127,7 +125,7 @@ async def one(request: web.Request) -> web.Response:
 
 async def create(request: web.Request) -> web.Response:
     """Create a record."""
-    body = await _body(request)
+    body = await read_object(request)
     why = str(body.pop("why", "") or "")
     made = await context_of(request).registrar.create(shape.actor_of(request), _register(request).name, body, why=why)
     return await _answer(request, made, status=201)
@@ -135,7 +133,7 @@ async def create(request: web.Request) -> web.Response:
 
 async def change(request: web.Request) -> web.Response:
     """Change the fields that the body names."""
-    body = await _body(request)
+    body = await read_object(request)
     version, why = _version(request, body), str(body.pop("why", "") or "")
     record = await context_of(request).registrar.edit(
         shape.actor_of(request), _register(request).name, request.match_info["key"], body, version=version, why=why
@@ -156,7 +154,7 @@ async def delete(request: web.Request) -> web.Response:
 
 async def move(request: web.Request) -> web.Response:
     """Take a step of the life cycle."""
-    body = await _body(request)
+    body = await read_object(request)
     record = await context_of(request).registrar.transition(
         shape.actor_of(request),
         _register(request).name,
@@ -192,15 +190,43 @@ async def every_change(request: web.Request) -> web.Response:
     return _json({"items": items})
 
 
+class Files(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Texts to apply by the names of their files, which errors then tell."""
+
+    files: dict[str, str]
+
+
 async def apply(request: web.Request) -> web.Response:
     """Make the records what the YAML or JSON documents in the body say; `?dry_run=true` only tells the difference."""
     dry_run = request.query.get("dry_run", "").lower() in ("1", "true", "yes")
-    documents = manifest.read((await request.read()).decode())
+    require_type(request, (*YAML, JSON))
+    raw = await read_at_most(request, APPLY_BYTES)
+    # Beside the event loop: a large text takes seconds.
+    documents = await asyncio.to_thread(_documents, raw)
     plan = await context_of(request).registrar.apply(
         shape.actor_of(request), documents, dry_run=dry_run, why=request.query.get("why", "")
     )
     steps = [{**step._asdict(), "changed": step in plan.changes} for step in plan.steps]
     return _json({"dry_run": dry_run, "changes": len(plan.changes), "steps": steps})
+
+
+def _documents(raw: bytes) -> list[Document]:
+    """The documents of a text, or of several with their names: `{"files": {"services.yaml": "register: …"}}`."""
+    files = _files(raw)
+    texts = {"": raw.decode()} if files is None else files
+    found = [document for file, text in texts.items() for document in written.read(text, file)]
+    if len(found) > written.DOCUMENTS_MOST:
+        raise InvalidInput(
+            f"At most {written.DOCUMENTS_MOST} documents can be applied at once.", hint="Apply in parts."
+        )
+    return found
+
+
+def _files(raw: bytes) -> dict[str, str] | None:
+    try:
+        return msgspec.json.decode(raw, type=Files).files
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
 
 
 async def export(request: web.Request) -> web.Response:

@@ -20,6 +20,7 @@ from collector.domain.registers.words import to_language
 from collector.edges.http import register_form as shape
 from collector.edges.http import render
 from collector.edges.http.context import context_of
+from collector.edges.http.errors import page_for
 from collector.edges.http.form import is_count
 from collector.edges.http.routing import Page, Permission, Route
 from collector.flows import manifest
@@ -220,7 +221,7 @@ async def _form(
             "notice": {"message": refused.message, "hint": refused.hint} if refused and not errors else None,
             "why": why,
         },
-        status={InvalidInput: 422, Conflict: 409}.get(type(refused), 200) if refused else 200,
+        status=page_for(refused).status if refused else 200,
     )
 
 

@@ -19,7 +19,7 @@ from markupsafe import Markup
 from yarl import URL
 
 import web as assets
-from collector.edges.http import cells, static, svg
+from collector.edges.http import cells, errors, static, svg
 from collector.edges.http import format as formats
 from collector.edges.http.context import context_of, viewer_of
 from collector.edges.http.i18n import LANGUAGES, choose
@@ -111,10 +111,11 @@ def html(request: web.Request, page: Page) -> web.Response:
 
 
 def json(page: Page) -> web.Response:
-    """The page's data, unchanged."""
-    return web.Response(
-        body=json_bytes(page.data), content_type="application/json", status=page.status, headers=page.headers
-    )
+    """The page's data, unchanged; of an error page a problem."""
+    data, content_type = page.data, "application/json"
+    if page.template == errors.TEMPLATE:
+        data, content_type = errors.problem(page.data["error"]), "application/problem+json"
+    return web.Response(body=json_bytes(data), content_type=content_type, status=page.status, headers=page.headers)
 
 
 def _variables(request: web.Request, page: Page) -> Mapping[str, Any]:

@@ -75,3 +75,5 @@ class Route:
     handler: Handler
     permission: Permission
     summary: str = ""  # one line, for OpenAPI and the manual
+    body: type | None = None  # the shape of the JSON that it takes, for OpenAPI
+    status: int = 200  # when it is done, for OpenAPI

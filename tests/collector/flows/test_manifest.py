@@ -140,7 +140,7 @@ async def test_a_retired_record_is_reopened_by_its_document(registrar: Registrar
     assert (plan.steps[0].action, plan.steps[0].transitions) == ("edit", ("reactivate",))
     retired = "register: host\nkey: x\nname: X\nstate: retired\n"
     await registrar.apply(ADMIN, manifest.read(retired))
-    with pytest.raises(Conflict, match=r"host/x: .*kept as it is"):
+    with pytest.raises(Conflict, match=r"line 1 \(document 1, host x\): .*kept as it is"):
         await registrar.apply(ADMIN, manifest.read(retired.replace("name: X", "name: Y")))
 
 
@@ -152,7 +152,7 @@ async def test_a_state_that_cannot_follow_is_refused(registrar: Registrar) -> No
 
 
 async def test_applying_needs_the_permission_of_every_change(registrar: Registrar) -> None:
-    with pytest.raises(Forbidden, match="channel/on-call"):
+    with pytest.raises(Forbidden, match="document 5, channel on-call"):
         await registrar.apply(Actor("oki", "operator"), manifest.read(SHOP))
     assert await registrar.db.read(lambda c: store.search(c, "host", store.Query()).total) == 0
 
@@ -161,7 +161,7 @@ async def test_applying_needs_the_permission_of_every_change(registrar: Registra
     ("text", "reason"),
     [
         ("a: [1", "cannot be read"),
-        ("just text", "Document 1 is not a mapping"),
+        ("just text", r"line 1 \(document 1\) is not a mapping"),
         ("a: &x 1\nb: *x", "aliases"),
         ("a: 1\na: 2", "given twice"),
         ("a: !!python/object/apply:os.system [ls]", "cannot be read"),

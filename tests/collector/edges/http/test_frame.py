@@ -52,7 +52,7 @@ async def test_a_page_and_its_json_twin_come_from_one_call(open_browser: Open) -
     twin = await client.get("/t/things/web-1.example.json")
     asked = await client.get("/t/things/web-1.example", headers={"Accept": "application/json"})
     assert page.content_type == "text/html"
-    assert (await twin.json())["error"]["message"] == "web-1.example" + HOSTILE
+    assert (await twin.json())["detail"] == "web-1.example" + HOSTILE
     assert await asked.json() == await twin.json()
 
 
@@ -137,7 +137,8 @@ async def test_an_oversized_body_is_refused_in_words(open_browser: Open) -> None
     client = await open_browser(SOME, role="operator")
     headers = {**await csrf_of(client), "Content-Type": "application/x-www-form-urlencoded"}
     answer = await client.post("/preferences", data=io.BytesIO(b"x" * 2_000_000), headers=headers)
-    assert answer.status == 422
+    assert answer.status == 413
+    assert "larger than this server takes" in await answer.text()
 
 
 @pytest.mark.parametrize("path", ["/styleguide", "/nowhere", "/t/broken", "/t/full.json", "/static/app.css"])
