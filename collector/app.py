@@ -113,10 +113,12 @@ class Collector:
             layouts=self.series.layouts.get,
             posted=self.deliverer.wake,
             metrics=self.metrics,
+            grace_ms=settings.alerts.start_grace_seconds * 1_000,
         )
         self.evaluator.on_transition(lambda _: self.live.publish())
         self.registrar.on_change(self.evaluator.on_change)
         self.registrar.on_write(sla.record_composition)
+        self.registrar.on_review("channel", self.deliverer.review)
         self.registrar.on_change(lambda *_: self.live.publish())
         self.ingest = Ingest(
             self.db,

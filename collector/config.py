@@ -106,12 +106,20 @@ class Store(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Alerts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where notifications may go."""
+    """Where notifications may go, and how long a start is no news."""
 
     allowed_networks: Annotated[
         list[str],
         Meta(description="Private networks that webhooks may reach, as CIDR; public addresses always may."),
     ] = []
+    start_grace_seconds: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=3_600,
+            description="After a start of the collector nobody is called silent for this long, unless heard since.",
+        ),
+    ] = 90
 
 
 class Log(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -132,7 +132,8 @@ def _agents(connection: Connection, now_ms: int) -> Iterator[str]:
     seen = [((key_of[one.id],), (now_ms - one.last_seen_ms) / 1_000) for one in active if one.last_seen_ms is not None]
     yield gauge("agent_silent_seconds", "Time since the agent was last heard.", seen, ("host",))
     spool = [((key_of[one.id],), float(one.spool_bytes)) for one in active]
-    yield gauge("agent_spool_bytes", "What waits in the agent's spool.", spool, ("host",))
+    # Not sigap_agent_spool_bytes: that is what the agent itself measures, with every beat.
+    yield gauge("agent_greeted_spool_bytes", "Size of the agent's spool when it last connected.", spool, ("host",))
     lost = [((key_of[one.id],), float(one.gap_samples)) for one in active]
     yield gauge("agent_gap_samples", "Samples that the agent declared lost.", lost, ("host",))
     ends = [((key_of[one.id],), one.certificate_until_ms / 1_000) for one in active if one.certificate_until_ms]

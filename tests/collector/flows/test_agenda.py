@@ -6,8 +6,9 @@ import pytest
 
 from collector.domain.sample import State
 from collector.flows.presence import GRACE_MS, SETTLE_MS
+from collector.store import sla
 from collector.store.database import Database
-from tests.collector.flows.watch import SECOND, START, Watch
+from tests.collector.flows.watch import SECOND, START, STEP, TIMEOUT, Watch
 
 UP, DOWN, UNKNOWN = State.UP, State.DOWN, State.UNKNOWN
 SLOW = 300 * SECOND
@@ -146,3 +147,29 @@ async def test_rules_about_rows_fire_between_two_rows(watch: Watch) -> None:
     assert watch.messages()[0].notification.starts_ms == START + 25 * SECOND
     await watch.disk(0.5)
     assert watch.told()[1:] == [("resolved", "disk-full")]
+
+
+@pytest.mark.parametrize("grace_seconds", [0, 90, 600])
+async def test_the_grace_decides_when_silence_is_news_and_changes_no_figure(watch: Watch, grace_seconds: int) -> None:
+    await watch.rule("agent-silent", "agent_silent_seconds", 60)
+    watch.seen(web=UP, db=UP)
+    watch.now_ms += 3_600 * SECOND
+    watch.evaluator = watch.another(grace_ms=grace_seconds * SECOND)
+    await watch.evaluator.start()
+    await watch.later(0)
+    assert watch.told() == ([("firing", "agent-silent")] if grace_seconds == 0 else [])
+    await watch.later(max(0, grace_seconds - 1))
+    assert watch.state("host") is (UP if grace_seconds else UNKNOWN)
+    await watch.later(1)
+    assert watch.told() == [("firing", "agent-silent")]
+    assert (watch.state("host"), watch.state("check"), watch.state("service")) == (UNKNOWN, UNKNOWN, UNKNOWN)
+    ended_ms = START + 2 * STEP + TIMEOUT
+    assert {one.at_ms for one in watch.history("check") if one.after is UNKNOWN} == {ended_ms}
+    watch.seen(web=UP, db=UP)
+    back_ms = watch.now_ms
+    await watch.later(10)
+    history = watch.database.read_now(lambda c: sla.versions(c))[1]
+    found = watch.database.read_now(lambda c: sla.availability(c, 1, sla.month_in(history, START), now_ms=watch.now_ms))
+    assert found is not None
+    assert (found.evaluation.down_ms, found.evaluation.unknown_ms) == (0, back_ms - ended_ms)
+    assert found.evaluation.up_ms == ended_ms - START + 10 * SECOND

@@ -48,9 +48,9 @@ class Watch:
     def clock(self) -> int:
         return self.now_ms
 
-    def another(self) -> Evaluator:
+    def another(self, **options: int) -> Evaluator:
         """A collector that starts on the same record."""
-        found = Evaluator(self.database, clock=self.clock, layouts={DISK_ID: DISK, BARE_ID: BARE}.get)
+        found = Evaluator(self.database, clock=self.clock, layouts={DISK_ID: DISK, BARE_ID: BARE}.get, **options)
         self.registrar._listeners[:] = [found.on_change]
         return found
 
