@@ -17,6 +17,7 @@ from collections.abc import Awaitable, Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from aiohttp import web
 
@@ -102,7 +103,7 @@ class Collector:
             self.db,
             clock=self.clock,
             unseal=self.registrar.unseal,
-            egress=Egress(settings.alerts.allowed_networks),
+            egress=Egress(settings.alerts.allowed_networks, names=[urlsplit(settings.url).hostname or ""]),
             external_url=settings.url,
             metrics=self.metrics,
             gone=self._receiver_gone,

@@ -9,10 +9,12 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 from urllib.parse import SplitResult, urlsplit
+
+import psutil
 
 from collector.domain.errors import DeliveryError, InvalidInput
 from collector.domain.message import Message, mark
@@ -23,6 +25,7 @@ LOOPBACK = ("127.0.0.0/8", "::1/128")
 """What `sigap up` allows, so that a receiver on the same machine can be tried."""
 DEFAULT_PORTS = {"http": 80, "https": 443}
 UNPRIVILEGED_PORT = 1024
+ALLOW = mark("An administrator can allow its network in alerts.allowed_networks.")
 _NAT64 = ip_network("64:ff9b::/96")
 _COMPATIBLE = ip_network("::/96")
 _CLOSED = tuple(map(ip_network, ("fec0::/10", "3fff::/20", "192.88.99.0/24", "192.0.0.0/24")))
@@ -67,6 +70,16 @@ def is_public(address: Address) -> bool:
     )
 
 
+def own_addresses() -> frozenset[str]:
+    """The addresses that this machine's network interfaces have now."""
+    return frozenset(
+        entry.address.partition("%")[0]
+        for entries in psutil.net_if_addrs().values()
+        for entry in entries
+        if entry.family in (socket.AF_INET, socket.AF_INET6)
+    )
+
+
 async def system_resolve(host: str, port: int) -> Sequence[str]:
     """Every address of a host, as the system resolves it."""
     found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
@@ -79,13 +92,26 @@ class Egress:
     Args:
         allowed: Networks that may be reached although they are not public, in CIDR notation.
         resolve: How names become addresses.
+        own: This machine's addresses. A public one leads to whatever else listens here, past a firewall that would keep
+            others out, so it has to be allowed like a private one.
+        names: How others reach the collector, such as the host of its public address: behind a gateway no interface
+            has that address.
 
     Raises:
         InvalidInput: One of the networks is not a network.
     """
 
-    def __init__(self, allowed: Iterable[str] = (), *, resolve: Resolve = system_resolve) -> None:
+    def __init__(
+        self,
+        allowed: Iterable[str] = (),
+        *,
+        resolve: Resolve = system_resolve,
+        own: Callable[[], Collection[str]] = own_addresses,
+        names: Iterable[str] = (),
+    ) -> None:
         self._resolve = resolve
+        self._own = own
+        self._names = frozenset(name.lower().rstrip(".") for name in names if name)
         self._allowed: list[Network] = []
         for text in allowed:
             try:
@@ -117,25 +143,30 @@ class Egress:
         addresses = [ip_address(text.partition("%")[0]) for text in texts]
         if not addresses:
             raise DeliveryError(Message("The name {host} has no address.", host=host), recoverable=True)
+        own = {ip_address(text) for text in self._own()}
         for address in addresses:
             self._check(address, host, parts.scheme, port)
+            named = host.lower().rstrip(".") in self._names
+            if (named or not own.isdisjoint(unwrap(address))) and not self.is_allowed(address):
+                raise DeliveryError(
+                    Message("{host} leads back to this collector.", host=host), recoverable=False, hint=ALLOW
+                )
         return Place(host, port, tuple(texts))
 
     def _check(self, address: Address, host: str, scheme: str, port: int) -> None:
         if self.is_allowed(address):
             return
-        hint = mark("An administrator can allow its network in alerts.allowed_networks.")
         if not is_public(address):
             raise DeliveryError(
                 Message("{host} leads to {address}, which is not public.", host=host, address=str(address)),
                 recoverable=False,
-                hint=hint,
+                hint=ALLOW,
             )
         if scheme != "https":
             raise DeliveryError(
                 Message("{host} is outside the allowed networks, so only https may be used.", host=host),
                 recoverable=False,
-                hint=hint,
+                hint=ALLOW,
             )
         if port < UNPRIVILEGED_PORT and port not in DEFAULT_PORTS.values():
             raise DeliveryError(

@@ -150,10 +150,21 @@ def attempts_fit_the_interval(check: Check) -> Mapping[str, Words]:
     longest_seconds = check.timeout_seconds * (check.retries + 1) + pause_seconds * check.retries
     if check.origin == AGENT or longest_seconds <= check.interval_seconds:
         return {}
+    attempts, timeout = check.retries + 1, f"{check.timeout_seconds:g}"
+    if attempts == 1:
+        return {
+            "interval_seconds": Words(
+                f"must be at least {timeout} s, the timeout; or lower the timeout",
+                f"paling sedikit {timeout} d, yaitu batas waktunya; atau kurangi batas waktu",
+            )
+        }
+    least, pause = f"{longest_seconds:g}", f"{pause_seconds:g}"
     return {
         "interval_seconds": Words(
-            f"is too short: with {check.retries} retries one look may take {longest_seconds:g} s",
-            f"terlalu pendek: dengan {check.retries} percobaan ulang satu putaran dapat memakan {longest_seconds:g} d",
+            f"must be at least {least} s: {attempts} attempts of up to {timeout} s, {pause} s apart, have to fit into "
+            "it; or lower the timeout or the retries",
+            f"paling sedikit {least} d: {attempts} percobaan masing-masing sampai {timeout} d, berjarak {pause} d, "
+            "harus muat di dalamnya; atau kurangi batas waktu atau percobaan ulang",
         )
     }
 

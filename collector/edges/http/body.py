@@ -9,6 +9,7 @@ import msgspec
 from aiohttp import web
 
 from collector.domain.errors import InvalidInput
+from collector.domain.message import Message
 
 T = TypeVar("T")
 JSON = "application/json"
@@ -40,7 +41,7 @@ async def read_json(request: web.Request, shape: type[T]) -> T:
     try:
         return msgspec.json.decode(raw or b"{}", type=shape)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"The request's body cannot be used: {error}") from error
+        raise InvalidInput(Message("The request's body cannot be used: {error}", error=str(error))) from error
 
 
 async def read_object(request: web.Request) -> dict[str, Any]:

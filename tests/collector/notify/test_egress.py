@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pytest
 
 from collector.domain.errors import DeliveryError, InvalidInput
-from collector.notify.egress import LOOPBACK, Egress
+from collector.notify.egress import LOOPBACK, Egress, own_addresses
 
 PUBLIC = "93.184.216.34"
 
@@ -134,6 +134,33 @@ async def test_a_name_that_does_not_resolve_may_do_so_later() -> None:
     with pytest.raises(DeliveryError) as caught:
         await Egress(resolve=fails).admit("https://hooks.example/")
     assert caught.value.recoverable
+
+
+@pytest.mark.parametrize("address", ["93.184.216.34", "::ffff:93.184.216.34", "2606:2800:220:1::1"])
+async def test_the_collectors_own_public_address_is_not_reached_until_it_is_allowed(address: str) -> None:
+    async def resolve(_host: str, _port: int) -> Sequence[str]:
+        return [address]
+
+    own = ("93.184.216.34", "2606:2800:220:1::1")
+    with pytest.raises(DeliveryError, match="leads back to this collector") as refused:
+        await Egress(resolve=resolve, own=lambda: own).admit("https://hooks.example/")
+    assert "alerts.allowed_networks" in refused.value.hint
+    networks = ["93.184.216.34/32", "2606:2800:220:1::1/128"]
+    assert (await Egress(networks, resolve=resolve, own=lambda: own).admit("https://hooks.example/")).addresses
+
+
+async def test_the_collectors_own_name_is_not_reached_either_as_a_gateway_may_have_its_address() -> None:
+    async def resolve(_host: str, _port: int) -> Sequence[str]:
+        return ["93.184.216.34"]
+
+    guard = Egress(resolve=resolve, names=["sigap.example"])
+    with pytest.raises(DeliveryError, match="leads back"):
+        await guard.admit("https://SIGAP.example./")
+    assert (await guard.admit("https://hooks.example/")).host == "hooks.example"
+
+
+def test_this_machine_knows_its_own_addresses() -> None:
+    assert "127.0.0.1" in own_addresses()
 
 
 def test_a_network_that_is_none_is_refused_at_start() -> None:

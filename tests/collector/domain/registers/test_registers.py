@@ -95,6 +95,16 @@ def test_a_check_that_cannot_finish_within_its_interval_is_refused() -> None:
     assert check.attempts_fit_the_interval(dataclasses.replace(short, origin="agent")) == {}
 
 
+def test_a_check_whose_numbers_do_not_fit_together_is_told_what_would() -> None:
+    options = {"url": "https://a.example/"}
+    thrice = record(REGISTERS["check"], interval_seconds=30, timeout_seconds=10, retries=2, options=options)
+    words = check.attempts_fit_the_interval(thrice)["interval_seconds"]
+    assert words.startswith("must be at least 32 s: 3 attempts of up to 10 s, 1 s apart, have to fit into it")
+    assert words.to("id").startswith("paling sedikit 32 d: 3 percobaan")
+    once = check.attempts_fit_the_interval(dataclasses.replace(thrice, retries=0, timeout_seconds=60))
+    assert once["interval_seconds"] == "must be at least 60 s, the timeout; or lower the timeout"
+
+
 def test_a_check_defined_here_is_one_that_agents_take() -> None:
     def wrong(**values: Any) -> set[str]:
         return set(check.an_agent_would_take_it(record(REGISTERS["check"], **values)))
