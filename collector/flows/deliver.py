@@ -11,10 +11,12 @@ import logging
 import random
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Mapping
+from dataclasses import replace
 from time import perf_counter
+from typing import Any
 
 from collector.domain.errors import CollectorError, DeliveryError, NotFound
-from collector.domain.message import Message
+from collector.domain.message import Message, Words
 from collector.domain.notification import (
     GIVE_UP_MS,
     GONE,
@@ -144,6 +146,20 @@ class Deliverer:
         return await self.db.write(
             lambda c: outbox.lease(c, now_ms=now_ms, lease_ms=LEASE_MS, limit=limit, not_channels=busy)
         )
+
+    def review(self, record: Any, before: Any) -> Mapping[str, Words]:
+        """What about a channel's changed fields can never be delivered; meant for `Registrar.on_review`.
+
+        What is on record already is not held against other changes, such as switching the channel off.
+        """
+        notifier = self._notifiers.get(record.kind)
+        changed = [name for name in ("url", "secret") if getattr(record, name) != getattr(before, name, "")]
+        if notifier is None or not changed:
+            return {}
+        # What is not changed may not open any more, and is not looked at.
+        secret = self._unseal(record.secret) if "secret" in changed else ""
+        found = notifier.problems(replace(channel_of(record), secret=secret))
+        return {name: words for name, words in found.items() if name in changed}
 
     async def test(self, channel_key: str) -> Attempt:
         """Send a test message to a channel, now and once; it is in the outbox like any other, and not tried again.

@@ -31,6 +31,9 @@ WHY = Words("is required: say why", "wajib diisi: jelaskan alasannya")
 OnWrite = Callable[[Connection, str, Record | None, Record | None, int], None]
 """(connection, register, record or None when deleted, before or None when created, now_ms), inside the transaction."""
 
+Review = Callable[[Any, Any], Mapping[str, Words]]
+"""(record as it would be, before or None) → what keeps it from working, by field: for what the domain cannot know."""
+
 
 class Sealing(Protocol):
     """How secrets are kept: `store.seal.Seal`."""
@@ -80,6 +83,7 @@ class Recorder:
     clock: Callable[[], int]
     sealing: Sealing = field(default_factory=NoSeal)
     hooks: list[OnWrite] = field(default_factory=list)
+    reviews: dict[str, Review] = field(default_factory=dict)  # register → who is asked
 
     def create(
         self, connection: Connection, who: Who, register: str, data: Mapping[str, Any], *, why: str = ""
@@ -97,7 +101,7 @@ class Recorder:
         now_ms = self.clock()
         state = spec.life.initial
         whole = check.complete(spec, values, state) | {"state": state, "created_ms": now_ms, "changed_ms": now_ms}
-        check.refuse(spec, check.judge(spec, spec.entity(id=0, version=0, **whole)))
+        check.refuse(spec, self._judge(spec, spec.entity(id=0, version=0, **whole), None))
         record = store.add(connection, spec.name, whole)
         return self._keep(connection, who, Changed(spec.name, record, None, "create"), why)
 
@@ -264,7 +268,7 @@ class Recorder:
         whole = after | {"state": state, "created_ms": before.created_ms, "changed_ms": self.clock()}
         candidate = spec.entity(id=before.id, version=before.version, **whole)
         if action == "edit":
-            check.refuse(spec, check.judge(spec, candidate, before=before))
+            check.refuse(spec, self._judge(spec, candidate, before))
         record = store.change(connection, spec.name, before, whole)
         return self._keep(connection, who, Changed(spec.name, record, before, action), why)
 
@@ -307,9 +311,14 @@ class Recorder:
             known = spec.values(before) if before else {}
             state = before.state if before else spec.life.initial
             whole = check.complete(spec, known | values, state)
-            rest = check.judge(spec, _draft(spec, whole, state), before=before)
+            rest = self._judge(spec, _draft(spec, whole, state), before)
             check.refuse(spec, problems | {name: words for name, words in rest.items() if name not in problems})
         return values
+
+    def _judge(self, spec: Register[Any], record: Any, before: Record | None) -> Problems:
+        found = check.judge(spec, record, before=before)
+        review = self.reviews.get(spec.name)
+        return {**review(record, before), **found} if review else found
 
     def _sealed(self, plain: str, before: str) -> str:
         # Sealing the same text again would look like a change.

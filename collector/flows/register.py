@@ -12,7 +12,7 @@ from typing import Any
 from collector.domain.registers.base import Record, Who
 from collector.flows import manifest
 from collector.flows.manifest import Plan
-from collector.flows.record import Changed, NoSeal, OnWrite, Recorder, Sealing
+from collector.flows.record import Changed, NoSeal, OnWrite, Recorder, Review, Sealing
 from collector.store.database import Connection, Database
 
 log = logging.getLogger(__name__)
@@ -42,6 +42,10 @@ class Registrar:
     def on_write(self, callback: OnWrite) -> None:
         """Call `callback` inside the transaction of each change; what it raises undoes the change."""
         self.recorder.hooks.append(callback)
+
+    def on_review(self, register: str, callback: Review) -> None:
+        """Ask `callback` what else is wrong with a record of `register` before it is saved."""
+        self.recorder.reviews[register] = callback
 
     def unseal(self, sealed: str) -> str:
         """The text of a secret field, for the flow that uses it."""

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from collector.domain.message import Words
 from collector.domain.notification import Channel, Notification
 
 
@@ -42,6 +43,10 @@ class Told:
 
 class Notifier(Protocol):
     """One way to tell somebody."""
+
+    def problems(self, channel: Channel) -> Mapping[str, Words]:
+        """What about a channel can never work, by field and as far as it can be said without a network."""
+        ...
 
     def build(self, told: Told) -> Request:
         """The request, from values alone.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 from urllib.parse import SplitResult, urlsplit
@@ -17,7 +17,7 @@ from urllib.parse import SplitResult, urlsplit
 import psutil
 
 from collector.domain.errors import DeliveryError, InvalidInput
-from collector.domain.message import Message, mark
+from collector.domain.message import Message, Words, mark
 
 Address = IPv4Address | IPv6Address
 Network = ipaddress.IPv4Network | IPv6Network
@@ -31,6 +31,29 @@ _COMPATIBLE = ip_network("::/96")
 _CLOSED = tuple(map(ip_network, ("fec0::/10", "3fff::/20", "192.88.99.0/24", "192.0.0.0/24")))
 """What Python 3.11 calls global and is not: site-local, documentation, 6to4 relays, protocol assignments."""
 _LOW_32 = 0xFFFF_FFFF
+_NOT_PUBLIC, _NOT_ENCRYPTED, _OTHER_SERVICE = "not public", "not encrypted", "other service"
+_OBJECTIONS: Mapping[str, Words] = {
+    _NOT_PUBLIC: Words(
+        "leads to {0}, which is not public; an administrator can allow its network in alerts.allowed_networks",
+        "menuju {0}, yang tidak publik; administrator dapat mengizinkan jaringannya di alerts.allowed_networks",
+    ),
+    _NOT_ENCRYPTED: Words(
+        "must begin with https://: only networks in alerts.allowed_networks may be reached without",
+        "harus diawali https://; tanpa itu hanya jaringan dalam alerts.allowed_networks yang boleh dihubungi",
+    ),
+    _OTHER_SERVICE: Words(
+        "names port {0}, which belongs to another service than HTTP",
+        "menyebut port {0}, yang dipakai layanan selain HTTP",
+    ),
+}
+_OURSELVES = Words(
+    "leads back to this collector; an administrator can allow its network in alerts.allowed_networks",
+    "kembali ke kolektor ini; administrator dapat mengizinkan jaringannya di alerts.allowed_networks",
+)
+_UNREADABLE = Words(
+    "must be https://host/path, without a user name; names with other letters than a to z in punycode (xn--…)",
+    "harus https://host/jalur, tanpa nama pengguna; nama dengan huruf selain a sampai z ditulis dalam punycode (xn--…)",
+)
 
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 
@@ -143,35 +166,75 @@ class Egress:
         addresses = [ip_address(text.partition("%")[0]) for text in texts]
         if not addresses:
             raise DeliveryError(Message("The name {host} has no address.", host=host), recoverable=True)
-        own = {ip_address(text) for text in self._own()}
         for address in addresses:
             self._check(address, host, parts.scheme, port)
-            named = host.lower().rstrip(".") in self._names
-            if (named or not own.isdisjoint(unwrap(address))) and not self.is_allowed(address):
+            if self._is_ours(host, address) and not self.is_allowed(address):
                 raise DeliveryError(
                     Message("{host} leads back to this collector.", host=host), recoverable=False, hint=ALLOW
                 )
         return Place(host, port, tuple(texts))
 
+    def objection(self, url: str) -> Words | None:
+        """Why `url` can never be reached, as far as it says so itself; what its name leads to is seen when sending."""
+        try:
+            parts, port = _parse(url)
+        except DeliveryError:
+            return _UNREADABLE
+        address = _written(parts.hostname or "")
+        if address is None and self._allowed:
+            return None  # The name may lead into one of them.
+        bar = self._bar(address, parts.scheme, port)
+        if not bar and self._is_ours(parts.hostname or "", address) and not (address and self.is_allowed(address)):
+            return _OURSELVES
+        return _OBJECTIONS[bar].fill(address if bar == _NOT_PUBLIC else port) if bar else None
+
+    def _is_ours(self, host: str, address: Address | None) -> bool:
+        own = {ip_address(text) for text in self._own()}
+        return host.lower().rstrip(".") in self._names or (address is not None and not own.isdisjoint(unwrap(address)))
+
+    def _bar(self, address: Address | None, scheme: str, port: int) -> str:
+        """What keeps us from an address, empty for nothing; None stands for a public one."""
+        if address is not None and self.is_allowed(address):
+            return ""
+        if address is not None and not is_public(address):
+            return _NOT_PUBLIC
+        if scheme != "https":
+            return _NOT_ENCRYPTED
+        return _OTHER_SERVICE if port < UNPRIVILEGED_PORT and port not in DEFAULT_PORTS.values() else ""
+
     def _check(self, address: Address, host: str, scheme: str, port: int) -> None:
-        if self.is_allowed(address):
-            return
-        if not is_public(address):
+        bar = self._bar(address, scheme, port)
+        if bar == _NOT_PUBLIC:
             raise DeliveryError(
                 Message("{host} leads to {address}, which is not public.", host=host, address=str(address)),
                 recoverable=False,
                 hint=ALLOW,
             )
-        if scheme != "https":
+        if bar == _NOT_ENCRYPTED:
             raise DeliveryError(
                 Message("{host} is outside the allowed networks, so only https may be used.", host=host),
                 recoverable=False,
                 hint=ALLOW,
             )
-        if port < UNPRIVILEGED_PORT and port not in DEFAULT_PORTS.values():
+        if bar == _OTHER_SERVICE:
             raise DeliveryError(
                 Message("Port {port} belongs to another service than HTTP.", port=port), recoverable=False
             )
+
+
+def _written(host: str) -> Address | None:
+    """The address that a host is without a look-up, in any notation that systems take; None for a name."""
+    host = host.rstrip(".")
+    if host == "localhost" or host.endswith(".localhost"):
+        return ip_address("127.0.0.1")
+    try:
+        return ip_address(host.partition("%")[0])
+    except ValueError:
+        pass
+    try:
+        return IPv4Address(socket.inet_aton(host))  # 127.1, 0x7f.1 and 2130706433 lead to 127.0.0.1 too.
+    except (OSError, ValueError):
+        return None
 
 
 def _parse(url: str) -> tuple[SplitResult, int]:

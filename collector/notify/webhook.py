@@ -11,11 +11,13 @@ import hashlib
 import hmac
 import json
 import secrets
+from collections.abc import Mapping
 from typing import Any
 
 from collector.domain.calendar import rfc3339
 from collector.domain.errors import DeliveryError
-from collector.domain.notification import FIRING, TEST
+from collector.domain.message import Words
+from collector.domain.notification import FIRING, TEST, Channel
 from collector.notify import http
 from collector.notify.base import Answer, Request, Told
 from collector.notify.egress import Egress
@@ -26,6 +28,10 @@ NEVER = "0001-01-01T00:00:00Z"
 SECRET_PREFIX = "whsec_"
 SECRET_BYTES = range(24, 65)
 NEW_SECRET_BYTES = 32
+NO_SECRET = Words(
+    "must be whsec_ and the base64 form of 24 to 64 bytes, or empty to send unsigned",
+    "harus whsec_ diikuti bentuk base64 dari 24 sampai 64 byte, atau kosong untuk mengirim tanpa tanda tangan",
+)
 
 
 class Webhook:
@@ -33,6 +39,17 @@ class Webhook:
 
     def __init__(self, egress: Egress) -> None:
         self._egress = egress
+
+    def problems(self, channel: Channel) -> Mapping[str, Words]:
+        """An address that must not be reached, or a secret that signs nothing."""
+        found: dict[str, Words] = {}
+        if objection := self._egress.objection(channel.url):
+            found["url"] = objection
+        try:
+            signature(channel.secret, "", 0, b"")
+        except DeliveryError:
+            found["secret"] = NO_SECRET
+        return found
 
     def build(self, told: Told) -> Request:
         """The signed request; unsigned where the channel has no secret."""

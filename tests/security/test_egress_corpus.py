@@ -18,6 +18,7 @@ from collector.domain.errors import DeliveryError
 from collector.notify.base import Request
 from collector.notify.egress import Egress, is_public, system_resolve
 from collector.notify.http import post
+from tests.security.fortress import ADMINISTRATOR, Fortress
 
 PUBLIC = "93.184.216.34"
 ROUNDS = 200
@@ -142,6 +143,10 @@ async def _admitted_only_outside(guard: Egress, url: str) -> None:
     assert set(place.addresses) == {PUBLIC}
 
 
+def test_no_way_to_write_an_inside_address_is_saved_in_a_channel() -> None:
+    assert not [url for url in INSIDE if Egress().objection(url.format(port=9000)) is None]
+
+
 async def test_what_was_checked_is_what_is_connected_to() -> None:
     """The system knows the name as loopback; the guard was told another address, and nobody asks again."""
     async with listening() as listener:
@@ -182,3 +187,15 @@ async def test_no_proxy_of_the_environment_is_used(monkeypatch: pytest.MonkeyPat
         with pytest.raises(DeliveryError):
             await post(Request("http://127.0.0.1:1/", b"{}", {}), Egress(["127.0.0.1/32"]), timeout_seconds=1)
         assert listener.visits == 0
+
+
+async def test_a_channel_into_the_inside_is_refused_by_every_way_in(made: Fortress) -> None:
+    csrf = await made.own_page(ADMINISTRATOR)
+    for url in ("http://169.254.169.254/", "https://ana:hush-hush@hooks.example/", "https://10.0.0.5/"):
+        channel = {"key": "inside", "name": "Inside", "url": url}
+        told = await made.ask(ADMINISTRATOR, "POST", "/api/v1/channel", headers=csrf, json=channel)
+        assert told.status == 422
+        assert "hush-hush" not in told.text
+        text = f'register: channel\nkey: inside\nname: Inside\nurl: "{url}"\n'
+        assert (await made.ask(ADMINISTRATOR, "POST", "/api/v1/apply", headers=csrf, data=text)).status == 422
+        assert (await made.ask(ADMINISTRATOR, "POST", "/registers/channel", headers=csrf, data=channel)).status == 422

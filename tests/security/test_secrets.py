@@ -24,7 +24,7 @@ from collector.store.migrations import migrate
 from collector.store.seal import Seal
 from tests.security.fortress import ADMINISTRATOR, KEYS, Fortress, filled, pretty
 
-SIGNING = "canary-signing-3fWq9"
+SIGNING = "whsec_Y2FuYXJ5LXNpZ25pbmctM2ZXcTktY2FuYXJ5"
 PASSWORD = "canary password 7hT2m"
 NEW_PASSWORD = "canary password changed 8Zp"
 DATABASE_PASSWORD = "canary-database-5Kx"
@@ -89,7 +89,7 @@ async def test_nothing_secret_is_in_anything_that_is_read(made: Fortress) -> Non
 def _everything() -> list[str]:
     paths = ["/registers/channel/pager", "/registers/channel/pager/edit", "/registers/channel/pager.json"]
     paths += ["/api/v1/channel/pager", "/api/v1/channel/pager/changes", "/api/v1/export?register=channel"]
-    paths += ["/api/v1/channel?q=canary", "/api/v1/channel?sort=secret", f"/api/v1/channel?secret={SIGNING[:6]}"]
+    paths += ["/api/v1/channel?q=canary", "/api/v1/channel?sort=secret", f"/api/v1/channel?secret={SIGNING[:12]}"]
     paths += ['/federate?match[]={job="node"}', "/api/v1/series?match=node_load1", "/agents", "/agents.json"]
     for route in ROUTES:
         if route.method != "GET" or route.path.startswith(STREAM):

@@ -317,7 +317,7 @@ class TimeZone(Kind):
 
 @dataclass(frozen=True, slots=True)
 class URL(Kind):
-    """An absolute http or https address."""
+    """An absolute http or https address, without a password: whoever may read the record would read it too."""
 
     widget: ClassVar[str] = "url"
     longest: int = 2000
@@ -328,9 +328,15 @@ class URL(Kind):
             return ""
         try:
             parts = urlsplit(text)
+            carries_secret = "@" in parts.netloc
             usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
         except ValueError:
-            usable = False
+            usable = carries_secret = False
+        if carries_secret:
+            raise Refused(
+                "must not carry a user name or password: everybody who may read this would read it",
+                "tidak boleh memuat nama pengguna atau kata sandi: siapa pun yang membaca ini ikut membacanya",
+            )
         if not usable or len(text) > self.longest or re.search(r"[\s\x00-\x1f]", text):
             raise Refused(
                 "must be an address like https://example.org/path",

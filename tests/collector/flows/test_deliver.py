@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from collector.domain.errors import InvalidInput, StoreError
 from collector.domain.notification import Notification
 from collector.flows.deliver import LEASE_MS, Deliverer
 from collector.flows.register import Registrar
@@ -263,3 +264,38 @@ async def test_attempts_are_counted(desk: Desk) -> None:
     value = desk.metrics.registry.get_sample_value
     assert value("sigap_deliveries_total", {"kind": "webhook", "result": "failed"}) == 1
     assert value("sigap_deliveries_total", {"kind": "webhook", "result": "delivered"}) == 1
+
+
+@pytest.mark.parametrize(
+    ("field", "wrong"),
+    [
+        ("url", "http://169.254.169.254/"),
+        ("url", "https://[fd00::1]/hook"),
+        ("url", "http://hooks.example:25/"),
+        ("url", "https://ana:hush@hooks.example/"),
+        ("secret", "short"),
+        ("secret", f"whsec_{24 * 'A'} whsec_{12 * 'A'}"),
+    ],
+)
+async def test_a_channel_that_could_never_deliver_is_not_saved(desk: Desk, field: str, wrong: str) -> None:
+    guarded = desk.another(egress=Egress())
+    desk.registrar.on_review("channel", guarded.review)
+    whole = {"key": "pager", "name": "Pager", "url": "https://hooks.example/", "secret": SECRET}
+    with pytest.raises(InvalidInput) as refused:
+        await desk.registrar.create("test", "channel", whole | {field: wrong})
+    assert set(refused.value.fields) == {field}
+    assert wrong not in str(refused.value)
+    await desk.registrar.create("test", "channel", whole)
+    with pytest.raises(InvalidInput):
+        await desk.registrar.edit("test", "channel", "pager", {field: wrong})
+
+
+async def test_what_is_on_record_already_is_not_held_against_other_changes(desk: Desk) -> None:
+    desk.registrar.on_review("channel", desk.another(egress=Egress(), unseal=fails_to_open).review)
+    off = await desk.registrar.edit("test", "channel", "on-call", {"enabled": False})
+    assert not off.enabled
+    assert off.url == desk.taken.url
+
+
+def fails_to_open(_sealed: str) -> str:
+    raise StoreError("no key")

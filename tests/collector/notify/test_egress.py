@@ -110,6 +110,44 @@ async def test_addresses_that_can_be_read_in_two_ways_are_refused(url: str) -> N
     assert not caught.value.recoverable
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://169.254.169.254/latest/",
+        "https://[fe80::1]/",
+        "https://2130706433/",
+        "https://127.1/",
+        "https://localhost:9000/",
+        "https://user:secret@hooks.example/",
+        "https://höoks.example/",
+        "http://hooks.example/",
+        "https://hooks.example:25/",
+    ],
+)
+async def test_what_an_address_says_of_itself_is_said_before_anything_is_sent(url: str) -> None:
+    words = Egress().objection(url)
+    assert words
+    assert words.to("id") != words
+    with pytest.raises(DeliveryError):
+        await guard(PUBLIC if "example" in url else "169.254.169.254").admit(url)
+
+
+def test_an_address_of_this_collector_is_objected_to_until_its_network_is_allowed() -> None:
+    def ours(*allowed: str) -> Egress:
+        return Egress(allowed, own=lambda: [PUBLIC], names=["sigap.example"])
+
+    assert ours().objection(f"https://{PUBLIC}/")
+    assert ours().objection("https://Sigap.example/")
+    assert ours(f"{PUBLIC}/32").objection(f"https://{PUBLIC}/") is None
+    assert ours().objection("https://hooks.example/") is None
+
+
+def test_an_address_is_not_objected_to_for_what_only_its_name_can_say() -> None:
+    assert Egress().objection("https://hooks.example/x") is None
+    assert Egress(["10.0.0.0/8"]).objection("http://receiver.internal:9000/x") is None
+    assert Egress(LOOPBACK).objection("http://127.0.0.1:9000/x") is None
+
+
 async def test_plain_http_is_for_allowed_networks_only() -> None:
     with pytest.raises(DeliveryError):
         await guard(PUBLIC).admit("http://hooks.example/")
