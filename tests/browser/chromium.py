@@ -30,9 +30,10 @@ FLAGS = (
 class Tab:
     """One page. `complaints` collects console errors, uncaught exceptions and policy violations."""
 
-    def __init__(self, socket: aiohttp.ClientWebSocketResponse, session_id: str) -> None:
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse, session_id: str, context_id: str = "") -> None:
         self._socket = socket
         self._session_id = session_id
+        self.context_id = context_id
         self._count = 0
         self._waiting: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self._loaded = asyncio.Event()
@@ -169,7 +170,8 @@ class Chromium:
             "Target.createTarget", url="about:blank", browserContextId=context["browserContextId"]
         )
         session = await self._call("Target.attachToTarget", targetId=target["targetId"], flatten=True)
-        tab = self._tabs[session["sessionId"]] = Tab(self._socket, session["sessionId"])
+        tab = Tab(self._socket, session["sessionId"], context["browserContextId"])
+        self._tabs[session["sessionId"]] = tab
         for domain in ("Page", "Runtime", "Log", "Network"):
             await tab.call(f"{domain}.enable")
         await tab.size(width, height)
@@ -178,6 +180,18 @@ class Chromium:
         finally:
             await self._call("Target.disposeBrowserContext", browserContextId=context["browserContextId"])
             del self._tabs[session["sessionId"]]
+
+    @asynccontextmanager
+    async def covered(self, tab: Tab) -> AsyncIterator[None]:
+        """Another tab in front of one, as when a person turns to other work."""
+        target = await self._call("Target.createTarget", url="about:blank", browserContextId=tab.context_id)
+        await self._call("Target.activateTarget", targetId=target["targetId"])
+        try:
+            await tab.until("document.hidden")
+            yield
+        finally:
+            await self._call("Target.closeTarget", targetId=target["targetId"])
+            await tab.call("Page.bringToFront")
 
 
 @asynccontextmanager

@@ -1,11 +1,13 @@
 // Small help on every page. All pages work without it; charts and live updates are what need scripts.
 import "./checked.ts";
 import { suggestKey } from "./key.ts";
+import { listen } from "./stream.ts";
 import { ago, word } from "./text.ts";
 import { swap } from "./swap.ts";
 import { toast } from "./toast.ts";
 
 const TYPING_MS = 220;
+const GATHER_MS = 250;
 const YEAR_SECONDS = 31_536_000;
 
 function rememberZone(): void {
@@ -24,7 +26,10 @@ function relativeTimes(): void {
 
 function openDialog(id: string): void {
   const dialog = document.getElementById(id);
-  if (dialog instanceof HTMLDialogElement) dialog.showModal();
+  if (!(dialog instanceof HTMLDialogElement) || dialog.open) return;
+  dialog.showModal();
+  // The browser takes the first control, which closes; a person came to fill in the first field.
+  dialog.querySelector<HTMLElement>(".dialog-body :is(input:not([type=hidden]), select, textarea)")?.focus();
 }
 
 async function copyText(text: string): Promise<void> {
@@ -96,7 +101,7 @@ document.addEventListener("submit", (event) => {
 
 // Lists follow as one types: the address changes and the region is replaced.
 let typing = 0;
-function follow(form: HTMLFormElement): void {
+function narrow(form: HTMLFormElement): void {
   const region = form.dataset["filter"];
   if (!region) return;
   const query = new URLSearchParams();
@@ -111,10 +116,10 @@ document.addEventListener("input", (event) => {
   const form = (event.target as Element).closest<HTMLFormElement>("form[data-filter]");
   if (!form) return;
   clearTimeout(typing);
-  typing = window.setTimeout(() => follow(form), event.target instanceof HTMLSelectElement ? 0 : TYPING_MS);
+  typing = window.setTimeout(() => narrow(form), event.target instanceof HTMLSelectElement ? 0 : TYPING_MS);
 });
 
-// Keyboard: "/" searches, "g" and a letter goes to a page, Escape leaves the menu.
+// Keyboard: "/" searches, "g" and a letter goes to a page, "?" tells all of it, Escape leaves the menu.
 let went = 0;
 document.addEventListener("keydown", (event) => {
   const here = event.target as HTMLElement;
@@ -128,6 +133,9 @@ document.addEventListener("keydown", (event) => {
       field.focus();
       field.select();
     }
+  } else if (event.key === "?") {
+    event.preventDefault();
+    openDialog("keys");
   } else if (event.key === "g") {
     went = Date.now();
   } else if (Date.now() - went < 1500) {
@@ -137,33 +145,30 @@ document.addEventListener("keydown", (event) => {
 });
 
 // Regions that the server says have changed: <div id=… data-live="/live/overview">.
-function listen(): void {
+function follow(): void {
   const regions = [...document.querySelectorAll<HTMLElement>("[data-live]")];
   const address = regions[0]?.dataset["live"];
   if (!address) return;
   const ids = regions.map((region) => region.id);
-  const light = document.getElementById("live");
   let waiting = 0;
-  let interrupted = false;
-  const stream = new EventSource(address);
-  stream.addEventListener("open", () => {
-    light?.classList.add("on");
-    if (interrupted) toast(word("online"));
-    interrupted = false;
+  let behind = false;
+  function look(): void {
+    // Nobody looks: it is enough to look again when somebody does.
+    if (document.hidden) behind = true;
+    else if (!waiting) waiting = window.setTimeout(show, GATHER_MS);
+  }
+  function show(): void {
+    waiting = 0;
+    behind = false;
+    swap(location.href, ids).catch((error: unknown) => {
+      // Whatever was shown before is old now, unless another look has taken this one's place.
+      if (!(error instanceof DOMException)) behind = true;
+    });
+  }
+  document.addEventListener("visibilitychange", () => {
+    if (behind && !document.hidden) show();
   });
-  stream.addEventListener("error", () => {
-    light?.classList.remove("on");
-    if (!interrupted) toast(word("offline"));
-    interrupted = true;
-  });
-  stream.addEventListener("changed", () => {
-    if (waiting) return;
-    waiting = window.setTimeout(() => {
-      waiting = 0;
-      if (!document.hidden) swap(location.href, ids).catch(() => undefined);
-    }, 250);
-  });
-  window.addEventListener("pagehide", () => stream.close());
+  listen(address, { changed: look }, look);
 }
 
 document.documentElement.classList.add("scripted");
@@ -172,7 +177,8 @@ suggestKey();
 relativeTimes();
 setInterval(relativeTimes, 5000);
 document.addEventListener("swapped", relativeTimes);
-document.querySelector<HTMLElement>("[data-focus]")?.focus();
+// What went wrong first; else what a page without a menu is there for, such as signing in.
+(document.querySelector<HTMLElement>("[data-focus]") ?? document.querySelector<HTMLElement>(".gate input:not([type=hidden])"))?.focus();
 const said = document.querySelector<HTMLElement>("[data-toast]");
 if (said) {
   toast(said.dataset["toast"] ?? "");
@@ -181,4 +187,4 @@ if (said) {
   address.searchParams.delete("done");
   history.replaceState(null, "", address);
 }
-listen();
+follow();

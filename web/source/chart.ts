@@ -1,5 +1,6 @@
 // Time series: uPlot with our colours, one cursor and one zoom for all charts of a group, new points as they arrive.
 import uPlot from "uplot";
+import { listen } from "./stream.ts";
 import { moment, quantity, word } from "./text.ts";
 
 interface Mark {
@@ -19,6 +20,7 @@ interface Spec {
   high: number | null;
   height: number;
   marks: Mark[];
+  words: Record<string, string>;
 }
 interface Answer {
   times: number[];
@@ -37,6 +39,7 @@ const COLOURS = 8;
 // Bytes are counted in powers of two, and so are the lines of their scale.
 const BINARY_STEPS = Array.from({ length: 56 }, (_, power) => 2 ** power);
 const ZOOM_MINIMUM_SECONDS = 20;
+const MARK_PIXELS = 4;
 
 function colour(name: string): string {
   return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -73,7 +76,7 @@ class Chart {
     this.labels = answer.series.map((series) => series.label);
     this.columns = answer.series.map((series) => [...series.values]);
     if (answer.since_ms && answer.until_ms) this.span = [answer.since_ms / 1000, answer.until_ms / 1000];
-    this.draw();
+    this.redraw();
   }
 
   leaveOut(empty: boolean): void {
@@ -199,6 +202,8 @@ class Chart {
       legend: { show: false },
       cursor: {
         sync: { key: spec.group },
+        // A height means nothing to the other charts of the group.
+        y: false,
         points: { size: 6, width: 1.5 },
         drag: { x: true, y: false, setScale: false },
         bind: { dblclick: () => () => (resetGroup(spec.group), null) },
@@ -240,8 +245,10 @@ class Chart {
       const left = Math.max(view.valToPos(mark.since / 1000, "x", true), view.bbox.left);
       const right = Math.min(view.valToPos(mark.until / 1000, "x", true), view.bbox.left + view.bbox.width);
       if (right <= view.bbox.left || left >= view.bbox.left + view.bbox.width) continue;
-      view.ctx.fillStyle = `${colour(mark.state === "down" ? "--down" : mark.state === "degraded" ? "--degraded" : "--unknown")}22`;
-      view.ctx.fillRect(left, view.bbox.top, Math.max(right - left, 1), view.bbox.height);
+      view.ctx.fillStyle = colour(mark.state === "down" ? "--down" : "--degraded");
+      // A band above the plot: when something was wrong must not hide what the lines did.
+      const height = MARK_PIXELS * devicePixelRatio;
+      view.ctx.fillRect(left, view.bbox.top - height, Math.max(right - left, 1), height);
     }
   }
 
@@ -258,12 +265,19 @@ class Chart {
     });
   }
 
+  // A line's name in the page's language: the whole of it, or its last word as in "eth0 in".
+  private told(label: string): string {
+    const { words } = this.spec;
+    const last = label.lastIndexOf(" ") + 1;
+    return words[label] ?? label.slice(0, last) + (words[label.slice(last)] ?? label.slice(last));
+  }
+
   private buildLegend(): void {
     this.legend.replaceChildren(
       ...this.labels.map((label, index) => {
         const button = document.createElement("button");
         button.type = "button";
-        button.append(swatch(colour(`--c${(index % COLOURS) + 1}`), Math.floor(index / COLOURS)), label, " ", document.createElement("b"));
+        button.append(swatch(colour(`--c${(index % COLOURS) + 1}`), Math.floor(index / COLOURS)), this.told(label), " ", document.createElement("b"));
         button.addEventListener("click", () => this.toggle(label));
         return button;
       }),
@@ -272,6 +286,11 @@ class Chart {
 
   private toggle(label: string): void {
     if (!this.hidden.delete(label)) this.hidden.add(label);
+    this.redraw();
+  }
+
+  // As it is looked at: the zoom stays.
+  private redraw(): void {
     const zoomed = this.zoomed && this.view ? { ...this.view.scales["x"]! } : undefined;
     this.draw();
     if (zoomed?.min != null && zoomed.max != null) this.zoom(zoomed.min, zoomed.max);
@@ -344,21 +363,18 @@ async function loadSource(source: string, members: Chart[]): Promise<void> {
   }
 }
 
-function listen(charts: Chart[]): void {
-  const addresses = new Set(charts.map((chart) => chart.spec.live).filter(Boolean));
-  const light = document.getElementById("live");
-  for (const address of addresses) {
-    const stream = new EventSource(address);
-    stream.addEventListener("open", () => light?.classList.add("on"));
-    stream.addEventListener("error", () => light?.classList.remove("on"));
-    stream.addEventListener("tick", (event) => {
-      const tick = JSON.parse((event as MessageEvent<string>).data) as Tick;
-      for (const chart of charts) {
-        const values = tick.charts[chart.spec.key];
-        if (values && chart.spec.live === address) chart.append(tick.time, values);
+function follow(charts: Chart[]): void {
+  for (const address of new Set(charts.map((chart) => chart.spec.live).filter(Boolean))) {
+    const members = charts.filter((chart) => chart.spec.live === address);
+    function tick(data: string): void {
+      const points = JSON.parse(data) as Tick;
+      for (const chart of members) {
+        const values = points.charts[chart.spec.key];
+        if (values) chart.append(points.time, values);
       }
-    });
-    window.addEventListener("pagehide", () => stream.close());
+    }
+    // Points that came while nobody listened are in the store.
+    listen(address, { tick }, () => void load(members), true);
   }
 }
 
@@ -374,4 +390,4 @@ document.addEventListener("zoomed", () => {
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
   for (const chart of charts) chart.repaint();
 });
-void load(charts).then(() => listen(charts));
+void load(charts).then(() => follow(charts));

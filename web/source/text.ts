@@ -48,15 +48,15 @@ function binary(value: number): string {
 
 function stretch(seconds: number): string {
   if (Math.abs(seconds) < 1) return `${significant(seconds * 1000)} ms`;
-  return `${significant(seconds)} s`;
+  return `${significant(seconds)} ${word("s")}`;
 }
 
 const formats: Record<string, (value: number) => string> = {
   percent: (value) => `${significant(value * 100)}%`,
   bytes: binary,
-  bytes_per_second: (value) => `${binary(value)}/s`,
+  bytes_per_second: (value) => `${binary(value)}/${word("s")}`,
   seconds: stretch,
-  per_second: (value) => `${significant(value)}/s`,
+  per_second: (value) => `${significant(value)}/${word("s")}`,
 };
 
 export function quantity(value: number | null | undefined, unit: string): string {

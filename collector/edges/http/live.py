@@ -73,6 +73,8 @@ async def _stream(
                     break
                 await response.write(CHANGED if refresh else COMMENT)
                 continue
+            if subscription.ended:
+                break
             text = on_beat(context, beat) if on_beat and beat else CHANGED
             if text:
                 await response.write(text)
