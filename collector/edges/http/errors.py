@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Any
 
@@ -15,6 +16,7 @@ from aiohttp import web
 from collector.domain import errors
 from collector.edges.http.i18n import mark
 from collector.edges.http.routing import Page
+from collector.languages import in_language
 
 TEMPLATE = "error.html"
 STATUS: Mapping[type[errors.CollectorError], tuple[int, str]] = {
@@ -68,6 +70,15 @@ def page_for(error: errors.CollectorError, *, conditional: bool = False) -> Page
     if isinstance(error, errors.TooMuch):
         headers["Retry-After"] = str(math.ceil(error.retry_after_seconds))
     return Page(TEMPLATE, {"error": told}, status=told["status"], headers=headers)
+
+
+def told_in(language: str, page: Page) -> Page:
+    """The page with its texts in a language, for programs; pages of HTML translate them where they show them."""
+    told = page.data["error"]
+    texts: dict[str, Any] = {name: in_language(told[name], language) for name in ("title", "message", "hint")}
+    if "fields" in told:
+        texts["fields"] = {name: in_language(text, language) for name, text in told["fields"].items()}
+    return replace(page, data={"error": told | texts})
 
 
 def from_http(error: web.HTTPException) -> Page | None:

@@ -151,4 +151,11 @@ def answer(request: web.Request, result: Page | web.StreamResponse) -> web.Strea
     """The handler's result as a response."""
     if not isinstance(result, Page):
         return result
-    return render.json(result) if wants_json(request) else render.html(request, result)
+    if not wants_json(request):
+        return render.html(request, result)
+    if result.template != errors.TEMPLATE:
+        return render.json(result)
+    language = render.look_of(request).language
+    response = render.json(errors.told_in(language, result))
+    response.headers.update({"Content-Language": language, "Vary": "Accept, Accept-Language, Cookie"})
+    return response

@@ -14,11 +14,14 @@ COOKIE = "language"
 
 
 def choose(request: web.Request, viewer: Viewer) -> str:
-    """The language of the answer: as chosen in this browser, as set in the account, as the browser asks, English."""
+    """The language of the answer: as chosen in this browser, as set in the account, as the browser asks, English.
+
+    A program with a token is not a person: it has the language that it asks for.
+    """
     chosen = request.cookies.get(COOKIE, "")
     if chosen in LANGUAGES:
         return chosen
-    if viewer.name and viewer.language in LANGUAGES:
+    if viewer.name and viewer.language in LANGUAGES and not viewer.by_token:
         return viewer.language
     return _accepted(request.headers.get("Accept-Language", ""))
 

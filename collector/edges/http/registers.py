@@ -16,7 +16,6 @@ from collector.domain.registers import NAMES, REGISTERS
 from collector.domain.registers.base import Register, may
 from collector.domain.registers.compound import Ref, Refs
 from collector.domain.registers.kinds import Boolean, Enum
-from collector.domain.registers.words import to_language
 from collector.edges.http import register_form as shape
 from collector.edges.http import render
 from collector.edges.http.context import context_of
@@ -24,6 +23,7 @@ from collector.edges.http.errors import page_for
 from collector.edges.http.form import is_count
 from collector.edges.http.routing import Page, Permission, Route
 from collector.flows import manifest
+from collector.languages import in_language
 from collector.notify.webhook import new_secret
 from collector.store import audit
 from collector.store import registers as store
@@ -262,9 +262,9 @@ async def _checked(request: web.Request, judge: Any) -> web.StreamResponse:
     try:
         await judge()
     except InvalidInput as refused:
-        fields = {name: to_language(text, language) for name, text in refused.fields.items()}
+        fields = {name: in_language(text, language) for name, text in refused.fields.items()}
     except Conflict as refused:
-        fields = {"key": refused.message}
+        fields = {"key": in_language(refused.message, language)}
     return web.json_response({"fields": fields})
 
 
