@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from collector.config import CONTROL_SOCKET, Settings
+from collector.config import CONTROL_SOCKET, PREFIX, Settings
 from collector.domain.access import Lifetime
 from collector.domain.errors import CollectorError, InvalidInput, StoreBroken, StoreError
 from collector.edges import enrolment, rpc
@@ -308,7 +308,8 @@ async def _listening(setting: str, address: str, opening: Awaitable[Any]) -> Any
     except OSError as error:
         raise InvalidInput(
             f"Cannot listen on {address}: {os.strerror(error.errno) if error.errno else error}.",
-            hint=f"Is another collector running? Set {setting} to another address, or stop what uses it.",
+            hint=f"Is another collector running? Stop it, or choose another port. Set {setting}, for example with "
+            f"{PREFIX}{setting.replace('.', '__').upper()}=127.0.0.1:9420.",
         ) from error
 
 

@@ -29,6 +29,9 @@ LOCAL_ACCOUNT = "local"
 AGENT_FILE = """\
 # The agent that `sigap up` runs on this host. Add checks here, or accept proposals on the host's page.
 central_checks = "allow"
+
+[log]
+level = "warning"  # The person who starts both wants to read the link above all.
 """
 IDENTITY_FILE = "identity.json"
 """Where an agent keeps who it is."""

@@ -65,6 +65,7 @@ def test_a_busy_port_is_named_with_its_setting(folder: Path, setting: str) -> No
         taken.listen()
         done = run(SIGAP, "up", "--data", str(folder / "d"), **environment)
     told_once(done, code=USAGE, words=f"Cannot listen on 127.0.0.1:{ports[setting]}", hint=f"Set {setting}.address")
+    assert f"SIGAP_{setting.upper()}__ADDRESS=" in done.stderr
     assert done.stdout == ""
 
 

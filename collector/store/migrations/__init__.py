@@ -22,7 +22,7 @@ from alembic.script import ScriptDirectory
 from alembic.script.revision import ResolutionError
 from alembic.util import CommandError
 from sqlalchemy import Connection, Engine, create_engine, text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DatabaseError, OperationalError
 
 from collector.domain.errors import InvalidInput, StoreError
 from collector.store.schema import METADATA
@@ -39,7 +39,7 @@ def migrate(engine: Engine) -> list[str]:
         engine: The writing engine, before anything else uses it.
 
     Raises:
-        StoreError: The database is newer than this program, or another process holds it.
+        StoreError: The database is newer than this program, is damaged, or another process holds it.
     """
     try:
         with _alone(engine) as connection:
@@ -57,6 +57,10 @@ def migrate(engine: Engine) -> list[str]:
                 f"The database cannot be opened: {error.orig}", hint="Is it running, and is store.url right?"
             ) from error
         raise StoreError("The database is in use by another process.", hint="Stop it, then start again.") from error
+    except DatabaseError as error:
+        raise StoreError(
+            f"The database cannot be read: {error.orig}.", hint="Restore the backup, or start with another --data."
+        ) from error
 
 
 def current(connection: Connection) -> str:

@@ -117,3 +117,14 @@ def test_a_busy_database_says_so(tmp_path: Path) -> None:
     finally:
         database.close()
         holder.dispose()
+
+
+def test_a_file_that_is_no_database_is_refused_in_words(tmp_path: Path) -> None:
+    (tmp_path / "sigap.db").write_bytes(bytes(range(256)) * 32)
+    database = Database(f"sqlite:///{tmp_path}/sigap.db")
+    try:
+        with pytest.raises(StoreError, match="file is not a database") as refused:
+            migrations.migrate(database.engine)
+        assert "Restore the backup" in refused.value.hint
+    finally:
+        database.close()
