@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
@@ -25,10 +26,17 @@ def test_help_has_examples() -> None:
     assert "sigap apply --dry-run services.yaml" in run("--help").output
 
 
-@pytest.mark.parametrize("name", sorted(cli.commands))
-def test_every_command_has_help_with_an_example_that_fits_a_terminal(name: str) -> None:
-    told = run(name, "--help").output
-    assert f"sigap {name}" in told.partition("Example:")[2]
+COMMANDS = sorted(
+    (name, *([inner] if inner else []))
+    for name, command in cli.commands.items()
+    for inner in (command.commands if isinstance(command, click.Group) else [""])
+)
+
+
+@pytest.mark.parametrize("names", COMMANDS, ids=" ".join)
+def test_every_command_has_help_with_an_example_that_fits_a_terminal(names: tuple[str, ...]) -> None:
+    told = run(*names, "--help").output
+    assert f"sigap {' '.join(names)}" in told.partition("Example")[2]
     assert max(map(len, told.splitlines())) <= 80
 
 
