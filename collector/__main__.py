@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from collector import commands, config, logs, printing
+from collector.account_commands import account
 from collector.domain.errors import CollectorError, InvalidInput, StoreBroken
 
 if TYPE_CHECKING:
@@ -242,7 +243,7 @@ def migrate_command(file: Path | None, data: Path | None, generate: str | None) 
     click.echo(f"Applied {', '.join(applied)}." if applied else "The tables are current.")
 
 
-for each in commands.COMMANDS:
+for each in (*commands.COMMANDS, account):
     cli.add_command(each)
 
 

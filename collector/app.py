@@ -34,6 +34,7 @@ from collector.edges.timer import Job, Timer
 from collector.edges.wire import CentralCheck
 from collector.flows import retain
 from collector.flows.access import Access
+from collector.flows.accounts import Accounts
 from collector.flows.authority import Authority
 from collector.flows.checks import DeclaredChecks, handed
 from collector.flows.deliver import Deliverer
@@ -88,7 +89,8 @@ class Collector:
         self.db = Database(settings.store.database_url)
         migrate(self.db.engine)
         lifetime = Lifetime(settings.web.session_idle_minutes * MINUTE_MS, settings.web.session_minutes * MINUTE_MS)
-        self.access = Access(self.db, clock=clock, lifetime=lifetime)
+        self.access = Access(self.db, clock=clock, lifetime=lifetime, metrics=self.metrics)
+        self.accounts = Accounts(self.db, clock=clock, passwords=self.access.passwords)
         self.registrar = Registrar(self.db, clock=clock, sealing=Seal.kept_in(Vault(settings.data / "keys")))
         self.series = SeriesStore(self.db, clock=clock, host_key=self._host_key, retention=_retention(settings))
         self.live = Live(self.series.layouts.get)
@@ -161,6 +163,7 @@ class Collector:
             series=self.series,
             registrar=self.registrar,
             access=self.access,
+            accounts=self.accounts,
             enroller=self.enroller,
             evaluator=self.evaluator,
             deliverer=self.deliverer,

@@ -67,6 +67,7 @@ class Metrics:
         self.delivery_seconds = self._histogram("delivery_seconds", "Duration of one delivery attempt.")
         # Asking.
         self.http_seconds = self._histogram("http_request_seconds", "Server time of HTTP requests.", "route", "status")
+        self.sign_ins = self._counter("sign_ins", "Tries to sign in: ok, wrong, slowed.", "result")
         self.live_streams = self._gauge("live_streams", "Browsers that follow a live stream.")
         # Housekeeping.
         self.timer_runs = self._counter("timer_runs", "Runs of a periodic job by result.", "job", "result")

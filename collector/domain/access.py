@@ -1,6 +1,6 @@
-"""Who may sign in: password rules, throttling, session and token lifetimes. Pure; told the time.
+"""Who may sign in: roles and scopes, throttling, lifetimes of sessions and links. Pure; told the time.
 
-Hashing and storing are `flows.access` and `store.accounts`.
+Which passwords are taken is `domain.password`; hashing and storing are `flows.passwords` and `store.accounts`.
 """
 
 from __future__ import annotations
@@ -8,40 +8,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from collector.domain.errors import InvalidInput
-
-PASSWORD_MINIMUM = 12
-PASSWORD_MAXIMUM = 256
-"""OWASP ASVS 5.0 6.2: at least 8, better 12 characters; at least 64 must be allowed; no composition rules."""
-
-COMMON_PASSWORDS = frozenset(
-    {
-        "passwordpassword",
-        "password1234",
-        "password12345",
-        "123456789012",
-        "1234567890123",
-        "qwertyuiopas",
-        "qwerty123456",
-        "iloveyou1234",
-        "administrator",
-        "adminadminadmin",
-        "letmeinletmein",
-        "changemechangeme",
-        "correcthorsebatterystaple",
-        "kataSandi1234".lower(),
-        "bismillah123",
-        "indonesia123",
-        "indonesia1945",
-    }
-)
-
 FAILURE_WINDOW_MS = 15 * 60_000
 FREE_FAILURES = 4
 """So many wrong passwords are only mistakes; each further one doubles the wait."""
 LONGEST_WAIT_MS = 5 * 60_000
 
 LINK_MINUTES = 15
+"""A sign-in link is followed where it was printed."""
+RESET_MINUTES = 24 * 60
+"""A link to choose a password travels by chat or mail, to somebody who may be asleep."""
 
 
 class Role(StrEnum):
@@ -50,6 +25,14 @@ class Role(StrEnum):
     VIEWER = "viewer"
     OPERATOR = "operator"
     ADMIN = "admin"
+
+
+class Standing(StrEnum):
+    """Where an account is: in use, made but never signed in to, or shut."""
+
+    ACTIVE = "active"
+    INVITED = "invited"
+    DISABLED = "disabled"
 
 
 class Scope(StrEnum):
@@ -66,7 +49,7 @@ _ORDER = (Role.VIEWER, Role.OPERATOR, Role.ADMIN)
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A person who can sign in."""
+    """A person who can sign in. Times are Unix milliseconds, UTC; `version` grows by one per change."""
 
     id: int
     name: str
@@ -74,6 +57,22 @@ class Account:
     language: str
     active: bool
     password_hash: str = field(repr=False)
+    theme: str = "auto"
+    created_ms: int = 0
+    signed_in_ms: int | None = field(default=None, compare=False)
+    version: int = field(default=1, compare=False)
+
+    @property
+    def key(self) -> str:
+        """What history calls it."""
+        return self.name
+
+    @property
+    def standing(self) -> Standing:
+        """Whether it is in use, waits for its first sign-in, or is shut."""
+        if not self.active:
+            return Standing.DISABLED
+        return Standing.ACTIVE if self.password_hash or self.signed_in_ms is not None else Standing.INVITED
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,24 +92,6 @@ def lesser(one: Role, other: Role) -> Role:
     return _ORDER[min(_ORDER.index(one), _ORDER.index(other))]
 
 
-def check_password(password: str, name: str) -> None:
-    """Accept a new password or say what is wrong with it.
-
-    Raises:
-        InvalidInput: Too short, too long, among the most used, or the account's own name.
-
-    Source:
-        OWASP ASVS 5.0.0, 6.2.
-    """
-    if len(password) < PASSWORD_MINIMUM:
-        raise _refused(f"Use at least {PASSWORD_MINIMUM} characters.")
-    if len(password) > PASSWORD_MAXIMUM:
-        raise _refused(f"Use at most {PASSWORD_MAXIMUM} characters.")
-    folded = password.casefold()
-    if folded in COMMON_PASSWORDS or len(set(folded)) <= 2 or (name and folded == name.casefold()):
-        raise _refused("This password is easily guessed; choose another.")
-
-
 def wait_ms(failures_ms: list[int], now_ms: int) -> int:
     """How long the next try must wait, in milliseconds, after the failures at these Unix times.
 
@@ -122,7 +103,3 @@ def wait_ms(failures_ms: list[int], now_ms: int) -> int:
         return 0
     pause = min(1_000 << (excess - 1), LONGEST_WAIT_MS)
     return max(0, max(recent) + pause - now_ms)
-
-
-def _refused(text: str) -> InvalidInput:
-    return InvalidInput("The password was not accepted.", fields={"password": text})

@@ -1,26 +1,26 @@
-"""Setting up, signing in and out, sessions, one-time links and API tokens.
+"""Setting up, signing in and out, one's own sessions and password, one-time links and API tokens.
 
-Passwords are hashed with argon2id in a thread, two at a time, so that a burst of sign-ins neither blocks the loop nor
-eats the memory. What the browser and programs hold is never stored, only its hash.
+What the browser and programs hold is never stored, only its hash. What is done to the accounts of others is
+`flows.accounts`.
 """
 
 from __future__ import annotations
 
-import asyncio
-import hashlib
 import hmac
 import logging
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from argon2 import PasswordHasher
-from argon2.exceptions import InvalidHashError, VerifyMismatchError
-
 from collector.domain import access
 from collector.domain.access import SCOPE_ROLE, Account, Lifetime, Role, Scope
 from collector.domain.errors import Conflict, Forbidden, InvalidInput, NotFound, TooMuch, Unauthenticated
-from collector.store import accounts
+from collector.domain.message import Message, mark
+from collector.domain.registers.words import Words
+from collector.flows import links
+from collector.flows.passwords import Passwords
+from collector.metrics import Metrics
+from collector.store import accounts, sessions
 from collector.store.database import Connection, Database
 
 log = logging.getLogger(__name__)
@@ -28,7 +28,22 @@ log = logging.getLogger(__name__)
 TOKEN_PREFIX = "sigap"
 TOUCH_MS = 60_000
 """A session's or token's last use is written at most this often."""
-WRONG = "The name or the password is not right."
+WRONG = mark("The name or the password is not right.")
+SLOWER = Words(
+    "Too many failed tries; wait {0} s and try again.",
+    "Terlalu banyak percobaan gagal; tunggu {0} detik, lalu coba lagi.",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Browser:
+    """Where a request comes from, as sessions show it."""
+
+    address: str = ""
+    agent: str = ""  # User-Agent
+
+
+SOMEWHERE = Browser()
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +65,14 @@ class NewToken:
 class Access:
     """Everything about who may ask."""
 
-    def __init__(self, db: Database, *, clock: Callable[[], int], lifetime: Lifetime) -> None:
+    def __init__(
+        self, db: Database, *, clock: Callable[[], int], lifetime: Lifetime, metrics: Metrics | None = None
+    ) -> None:
         self._db = db
         self._clock = clock
-        self._lifetime = lifetime
-        # OWASP: argon2id with 46 MiB and one pass, or anything above.
-        self._hasher = PasswordHasher(time_cost=1, memory_cost=47_104, parallelism=1)
-        self._slots = asyncio.Semaphore(2)
-        self._unknown = self._hasher.hash(secrets.token_hex(16))
+        self._metrics = metrics
+        self.lifetime = lifetime
+        self.passwords = Passwords()
 
     async def is_set_up(self) -> bool:
         """Whether an account exists."""
@@ -65,34 +80,57 @@ class Access:
 
     async def setup_link(self) -> str:
         """The secret of a fresh one-time link to the first-run set-up; earlier ones stop working."""
-        return await self._link("setup", None)
-
-    async def sign_in_link(self, name: str) -> str:
-        """The secret of a one-time link that signs `name` in."""
-        account = await self._db.read(lambda connection: accounts.by_name(connection, name))
-        if account is None or not account.active:
-            raise NotFound(f"There is no active account {name!r}.")
-        log.info("sign-in link made account=%s", account.name)
-        return await self._link("sign-in", account.id)
-
-    async def set_up(self, link: str, *, name: str, password: str, language: str) -> SignedIn:
-        """Create the first account, an administrator, against the one-time set-up link."""
-        name = _checked_name(name)
-        access.check_password(password, name)
-        hashed = await self._hash(password)
         now_ms = self._clock()
 
-        def work(connection: Connection) -> int:
+        def work(connection: Connection) -> str:
+            accounts.drop_links(connection, "setup")
+            return links.make(connection, "setup", None, until_ms=now_ms + access.LINK_MINUTES * 60_000)
+
+        return await self._db.write(work)
+
+    async def sign_in_link(self, name: str, *, by: str = "sigap") -> str:
+        """The secret of a one-time link that signs `name` in; who asked for it is in the account's history."""
+        now_ms = self._clock()
+
+        def work(connection: Connection) -> str:
+            account = accounts.by_name(connection, name)
+            if account is None or not account.active:
+                raise NotFound(Message("There is no active account {name}.", name=repr(name)))
+            accounts.note(connection, account.id, "sign-in-link", who=by, now_ms=now_ms)
+            return links.make(connection, "sign-in", account.id, until_ms=now_ms + access.LINK_MINUTES * 60_000)
+
+        made = await self._db.write(work)
+        log.info("sign-in link made account=%s by=%s", name, by)
+        return made
+
+    async def set_up(
+        self, link: str, *, name: str, password: str, language: str, browser: Browser = SOMEWHERE
+    ) -> SignedIn:
+        """Create the first account, an administrator, against the one-time set-up link."""
+        now_ms = self._clock()
+
+        def admit(connection: Connection) -> None:
             if accounts.count(connection):
                 raise Conflict("Sigap is already set up.", hint="Sign in.")
-            self._use(connection, link, "setup", now_ms)
-            return accounts.create(
+            links.usable(connection, link, "setup", now_ms)
+
+        # Before the password is worked on, which takes processor time that a stranger must not have.
+        await self._db.read(admit)
+        name = checked_name(name)
+        hashed = await self.passwords.accept(password, name)
+
+        def work(connection: Connection) -> int:
+            admit(connection)
+            links.use(connection, link, "setup", now_ms)
+            made = accounts.create(
                 connection, name, role=Role.ADMIN, password_hash=hashed, language=language, now_ms=now_ms
             )
+            accounts.note(connection, made, "create", who=name, now_ms=now_ms, after={"role": Role.ADMIN})
+            return made
 
         account_id = await self._db.write(work)
         log.info("set up account=%s", name)
-        return await self._open(account_id)
+        return await self._open(account_id, browser)
 
     async def ensure_local_account(self, name: str) -> None:
         """Create an administrator without a password, for `sigap up` on loopback: it signs in by link only."""
@@ -104,106 +142,147 @@ class Access:
 
         await self._db.write(work)
 
-    async def open_link(self, link: str) -> SignedIn:
+    async def open_link(self, link: str, *, browser: Browser = SOMEWHERE) -> SignedIn:
         """Sign in by a one-time link."""
         now_ms = self._clock()
-        account_id = await self._db.write(lambda connection: self._use(connection, link, "sign-in", now_ms))
+        account_id = await self._db.write(lambda connection: links.use(connection, link, "sign-in", now_ms))
         if account_id is None:
             raise Unauthenticated("This link is not valid any more.", hint="Ask for a new one: sigap sign-in NAME")
-        return await self._open(account_id)
+        return await self._open(account_id, browser)
+
+    async def is_reset_link(self, link: str) -> bool:
+        """Whether a link to choose a password can be used; looking does not use it up."""
+        now_ms = self._clock()
+
+        def look(connection: Connection) -> bool:
+            account_id = links.usable(connection, link, "reset", now_ms)
+            account = accounts.by_id(connection, account_id) if account_id is not None else None
+            return account is not None and account.active
+
+        try:
+            return await self._db.read(look)
+        except Unauthenticated:
+            return False
+
+    async def reset_password(self, link: str, *, password: str, browser: Browser = SOMEWHERE) -> SignedIn:
+        """Set the password of the account that a one-time link was made for, end its sessions, and sign it in."""
+        now_ms = self._clock()
+
+        def find(connection: Connection) -> Account:
+            account_id = links.usable(connection, link, "reset", now_ms)
+            account = accounts.by_id(connection, account_id) if account_id is not None else None
+            if account is None or not account.active:
+                raise Unauthenticated("This link is not valid any more.", hint=links.HINTS["reset"])
+            return account
+
+        account = await self._db.read(find)
+        hashed = await self.passwords.accept(password, account.name)
+
+        def work(connection: Connection) -> None:
+            find(connection)
+            links.use(connection, link, "reset", now_ms)
+            self._set_password(connection, account, hashed, now_ms)
+            accounts.forgive(connection, [f"name:{account.name}"])
+
+        await self._db.write(work)
+        log.info("password reset account=%s", account.name)
+        return await self._open(account.id, browser)
 
     async def sign_in(self, name: str, password: str, *, address: str, agent: str = "") -> SignedIn:
         """Sign in by password. An unknown name takes as long and says the same as a wrong password."""
-        now_ms = self._clock()
         who = (f"name:{name}", f"address:{address}")
-
-        def look(connection: Connection) -> tuple[int, Account | None]:
-            since = now_ms - access.FAILURE_WINDOW_MS
-            waits = [access.wait_ms(accounts.failures(connection, one, since), now_ms) for one in who]
-            return max(waits), accounts.by_name(connection, name)
-
-        wait, account = await self._db.read(look)
-        if wait:
-            raise TooMuch(
-                f"Too many failed tries; wait {-(-wait // 1_000)} s and try again.", retry_after_seconds=wait / 1_000
-            )
-        if not await self._verify(account, password):
-            await self._db.write(lambda connection: accounts.fail(connection, who, now_ms))
+        await self._slow_down(who)
+        account = await self._db.read(lambda connection: accounts.by_name(connection, name))
+        usable = account if account is not None and account.active else None
+        if not await self.passwords.fits(usable.password_hash if usable else "", password):
+            await self._failed(who)
             log.warning("sign-in failed address=%s", address)
             raise Unauthenticated(WRONG)
-        assert account is not None
+        assert usable is not None
+        signed_in = await self._open(usable.id, Browser(address, agent), password_hash=usable.password_hash)
         await self._db.write(lambda connection: accounts.forgive(connection, who))
-        return await self._open(account.id, address=address, agent=agent)
+        return signed_in
 
     async def whose(self, token: str) -> Account | None:
         """The account of a session's secret, or None when it has ended."""
-        hashed, now_ms = digest(token), self._clock()
+        hashed, now_ms = links.digest(token), self._clock()
 
-        def look(connection: Connection) -> tuple[accounts.SessionRow, Account] | None:
-            row = accounts.find_session(connection, hashed)
+        def look(connection: Connection) -> tuple[sessions.SessionRow, Account] | None:
+            row = sessions.find(connection, hashed)
             account = accounts.by_id(connection, row.account_id) if row else None
             return (row, account) if row and account and account.active else None
 
         if (found := await self._db.read(look)) is None:
             return None
         row, account = found
-        if self._lifetime.is_over(created_ms=row.created_ms, used_ms=row.used_ms, now_ms=now_ms):
-            await self._db.write(lambda connection: accounts.end_session(connection, hashed))
+        if self.lifetime.is_over(created_ms=row.created_ms, used_ms=row.used_ms, now_ms=now_ms):
+            await self._db.write(lambda connection: sessions.end(connection, hashed))
             return None
         if now_ms - row.used_ms >= TOUCH_MS:
-            await self._db.write(lambda connection: accounts.touch_session(connection, hashed, now_ms))
+            await self._db.write(lambda connection: sessions.touch(connection, hashed, now_ms))
         return account
 
     async def sign_out(self, token: str) -> None:
         """End one session."""
-        await self._db.write(lambda connection: accounts.end_session(connection, digest(token)))
+        await self._db.write(lambda connection: sessions.end(connection, links.digest(token)))
 
-    async def change_password(self, account: Account, *, current: str, new: str) -> None:
-        """Set a new password and end every session of the account."""
-        if account.password_hash and not await self._verify(account, current):
+    async def change_password(
+        self, account: Account, *, current: str, new: str, browser: Browser = SOMEWHERE
+    ) -> SignedIn:
+        """Set one's own new password, end every session, and sign this browser in anew."""
+        who = (f"name:{account.name}",)
+        await self._slow_down(who)
+        if account.password_hash and not await self.passwords.fits(account.password_hash, current):
+            await self._failed(who)
             raise InvalidInput("The password was not changed.", fields={"current": "This is not your password."})
-        access.check_password(new, account.name)
-        hashed = await self._hash(new)
+        hashed, now_ms = await self.passwords.accept(new, account.name), self._clock()
+        await self._db.write(lambda connection: self._set_password(connection, account, hashed, now_ms))
+        log.info("password changed account=%s", account.name)
+        return await self._open(account.id, browser, password_hash=hashed)
+
+    async def set_look(self, account_id: int, *, language: str, theme: str) -> None:
+        """Remember a person's language and theme."""
+        await self._db.write(lambda connection: accounts.change(connection, account_id, language=language, theme=theme))
+
+    async def sessions_of(self, account_id: int) -> list[sessions.SessionRow]:
+        """The open sessions of an account, newest use first."""
+        now_ms = self._clock()
+        return await self._db.read(
+            lambda connection: sessions.of_account(connection, account_id, lifetime=self.lifetime, now_ms=now_ms)
+        )
+
+    async def end_own(self, account: Account, session_id: str = "", *, but: str = "") -> None:
+        """End one of one's own sessions, or all but the one with the secret `but`."""
+        now_ms, kept = self._clock(), links.digest(but)
 
         def work(connection: Connection) -> None:
-            accounts.change(connection, account.id, password_hash=hashed)
-            accounts.end_sessions(connection, account.id)
+            if session_id and not sessions.end_one(connection, account.id, session_id):
+                raise NotFound("There is no such session, or it has ended already.")
+            if not session_id:
+                sessions.end_all(connection, account.id, but=kept)
+            accounts.note(connection, account.id, "end-sessions", who=account.name, now_ms=now_ms)
 
         await self._db.write(work)
-        log.info("password changed account=%s", account.name)
 
-    async def set_language(self, account_id: int, language: str) -> None:
-        """Remember a person's language."""
-        await self._db.write(lambda connection: accounts.change(connection, account_id, language=language))
-
-    async def add_account(self, actor: Account, *, name: str, role: Role, password: str) -> int:
-        """Create another account; only an administrator may."""
-        if actor.role is not Role.ADMIN:
-            raise Forbidden("Only an administrator may add accounts.")
-        name = _checked_name(name)
-        access.check_password(password, name)
-        hashed, now_ms = await self._hash(password), self._clock()
-
-        def work(connection: Connection) -> int:
-            if accounts.by_name(connection, name):
-                raise InvalidInput("The account was not added.", fields={"name": "This name is taken."})
-            return accounts.create(connection, name, role=role, password_hash=hashed, language="en", now_ms=now_ms)
-
-        account_id = await self._db.write(work)
-        log.info("account added name=%s role=%s by=%s", name, role, actor.name)
-        return account_id
-
-    async def new_token(self, account: Account, name: str, scope: Scope, *, days: int | None = None) -> NewToken:
-        """An API token; its secret is returned once and never stored."""
+    async def new_token(
+        self, account: Account, name: str, scope: Scope, *, days: int | None = None, by: str = ""
+    ) -> NewToken:
+        """An API token; its secret is returned once and never stored. `by`: who makes it for somebody else."""
         if not name.strip():
             raise InvalidInput("The token was not made.", fields={"name": "Give it a name that says what uses it."})
         if access.lesser(SCOPE_ROLE[scope], account.role) is not SCOPE_ROLE[scope]:
-            raise Forbidden(f"Your role {account.role} cannot give the scope {scope}.")
+            raise Forbidden(Message("Your role {role} cannot give the scope {scope}.", role=account.role, scope=scope))
         token_id, secret, now_ms = secrets.token_hex(6), secrets.token_urlsafe(32), self._clock()
         expires = now_ms + days * 86_400_000 if days else None
         row = accounts.TokenRow(token_id, name.strip(), account.id, scope, now_ms, expires, None, None)
-        await self._db.write(lambda connection: accounts.add_token(connection, row, digest(secret)))
-        log.info("token made id=%s scope=%s by=%s", token_id, scope, account.name)
+        made = {"token": row.name, "scope": scope}
+
+        def work(connection: Connection) -> None:
+            accounts.add_token(connection, row, links.digest(secret))
+            accounts.note(connection, account.id, "token", who=by or account.name, now_ms=now_ms, after=made)
+
+        await self._db.write(work)
+        log.info("token made id=%s scope=%s account=%s by=%s", token_id, scope, account.name, by or account.name)
         return NewToken(token_id, f"{TOKEN_PREFIX}_{token_id}_{secret}")
 
     async def token_owner(self, presented: str) -> tuple[Account, Role] | None:
@@ -221,7 +300,7 @@ class Access:
         if (found := await self._db.read(look)) is None:
             return None
         row, hashed, account = found
-        if not hmac.compare_digest(hashed, digest(secret)) or account is None or not account.active:
+        if not hmac.compare_digest(hashed, links.digest(secret)) or account is None or not account.active:
             return None
         if row.revoked_ms is not None or (row.expires_ms is not None and row.expires_ms <= now_ms):
             return None
@@ -229,73 +308,87 @@ class Access:
             await self._db.write(lambda connection: accounts.touch_token(connection, row.id, now_ms))
         return account, access.lesser(SCOPE_ROLE[row.scope], account.role)
 
-    async def revoke_token(self, token_id: str) -> None:
+    async def revoke_token(self, token_id: str, *, by: str) -> None:
         """Make a token invalid at once."""
         now_ms = self._clock()
-        if not await self._db.write(lambda connection: accounts.revoke_token(connection, token_id, now_ms)):
-            raise NotFound("There is no such token, or it is revoked already.")
-        log.info("token revoked id=%s", token_id)
+
+        def work(connection: Connection) -> None:
+            found = accounts.find_token(connection, token_id)
+            if found is None or not accounts.revoke_token(connection, token_id, now_ms):
+                raise NotFound("There is no such token, or it is revoked already.")
+            ended = {"token": found[0].name, "scope": found[0].scope}
+            accounts.note(connection, found[0].account_id, "revoke-token", who=by, now_ms=now_ms, before=ended)
+
+        await self._db.write(work)
+        log.info("token revoked id=%s by=%s", token_id, by)
 
     async def forget_expired(self) -> None:
         """Delete what has ended; called by the timer."""
         now_ms = self._clock()
-        before = now_ms - access.FAILURE_WINDOW_MS
-        await self._db.write(lambda connection: accounts.forget_expired(connection, now_ms, failures_before_ms=before))
-
-    async def _link(self, purpose: str, account_id: int | None) -> str:
-        token = secrets.token_urlsafe(32)
-        expires = self._clock() + access.LINK_MINUTES * 60_000
 
         def work(connection: Connection) -> None:
-            if purpose == "setup":
-                accounts.drop_links(connection, purpose)
-            accounts.add_link(connection, digest(token), purpose=purpose, account_id=account_id, expires_ms=expires)
+            sessions.forget_ended(connection, self.lifetime, now_ms)
+            accounts.forget_ended_links(connection, now_ms)
+            accounts.forget_failures(connection, now_ms - access.FAILURE_WINDOW_MS)
 
         await self._db.write(work)
-        return token
 
-    def _use(self, connection: Connection, link: str, purpose: str, now_ms: int) -> int | None:
-        row = accounts.find_link(connection, digest(link))
-        if row is None or row.purpose != purpose or row.expires_ms <= now_ms:
-            raise Unauthenticated("This link is not valid any more.", hint="The collector prints a new one at start.")
-        if not accounts.use_link(connection, digest(link), now_ms):
-            raise Unauthenticated("This link was used already.", hint="The collector prints a new one at start.")
-        return row.account_id
+    def _set_password(self, connection: Connection, account: Account, hashed: str, now_ms: int) -> None:
+        accounts.change(connection, account.id, password_hash=hashed)
+        sessions.end_all(connection, account.id)
+        accounts.drop_links_of(connection, account.id)
+        accounts.note(connection, account.id, "password", who=account.name, now_ms=now_ms)
 
-    async def _open(self, account_id: int, *, address: str = "", agent: str = "") -> SignedIn:
+    async def _open(self, account_id: int, browser: Browser, *, password_hash: str | None = None) -> SignedIn:
         token, now_ms = secrets.token_urlsafe(32), self._clock()
-        expires = now_ms + self._lifetime.absolute_ms
-        row = accounts.SessionRow(digest(token), account_id, now_ms, now_ms, expires, address, agent[:200])
+        expires = now_ms + self.lifetime.absolute_ms
+        row = sessions.SessionRow(
+            links.digest(token), account_id, now_ms, now_ms, expires, browser.address[:64], browser.agent[:200]
+        )
 
-        def work(connection: Connection) -> Account | None:
-            accounts.open_session(connection, row)
-            return accounts.by_id(connection, account_id)
+        def work(connection: Connection) -> Account:
+            account = accounts.by_id(connection, account_id)
+            # It may have been disabled, or its password changed, since it was looked at.
+            changed = account is None or (password_hash is not None and account.password_hash != password_hash)
+            if account is None or changed or not account.active:
+                raise Unauthenticated(WRONG)
+            sessions.start(connection, row)
+            accounts.change(connection, account_id, signed_in_ms=now_ms)
+            return account
 
         account = await self._db.write(work)
-        assert account is not None
+        self._count("ok")
+        log.info("signed in account=%s address=%s", account.name, browser.address)
         return SignedIn(token, account)
 
-    async def _hash(self, password: str) -> str:
-        async with self._slots:
-            return await asyncio.to_thread(self._hasher.hash, password)
+    async def _slow_down(self, who: tuple[str, ...]) -> None:
+        """Refuse a try that comes too soon after failed ones."""
+        now_ms = self._clock()
 
-    async def _verify(self, account: Account | None, password: str) -> bool:
-        usable = account is not None and account.active and bool(account.password_hash)
-        stored = account.password_hash if account is not None and usable else self._unknown
-        async with self._slots:
-            try:
-                await asyncio.to_thread(self._hasher.verify, stored, password)
-            except (VerifyMismatchError, InvalidHashError):
-                return False
-        return usable
+        def look(connection: Connection) -> int:
+            since = now_ms - access.FAILURE_WINDOW_MS
+            return max(access.wait_ms(accounts.failures(connection, one, since), now_ms) for one in who)
+
+        if wait := await self._db.read(look):
+            self._count("slowed")
+            raise TooMuch(SLOWER.fill(-(-wait // 1_000)), retry_after_seconds=wait / 1_000)
+
+    async def _failed(self, who: tuple[str, ...]) -> None:
+        now_ms = self._clock()
+        self._count("wrong")
+        await self._db.write(lambda connection: accounts.fail(connection, who, now_ms))
+
+    def _count(self, result: str) -> None:
+        if self._metrics is not None:
+            self._metrics.sign_ins.labels(result).inc()
 
 
-def digest(secret: str) -> str:
-    """What is stored of a 256-bit secret; a slow hash would add nothing."""
-    return hashlib.sha256(secret.encode()).hexdigest()
+def checked_name(name: str) -> str:
+    """The name of a new account without space around it.
 
-
-def _checked_name(name: str) -> str:
+    Raises:
+        InvalidInput: Too short, too long, or with characters that cannot be seen.
+    """
     name = name.strip()
     if not 2 <= len(name) <= 128 or any(not character.isprintable() for character in name):
         raise InvalidInput("The account was not made.", fields={"name": "Use 2 to 128 printable characters."})

@@ -1,26 +1,23 @@
-"""Accounts, sessions, sign-in links, API tokens and failed sign-ins. Secrets are only ever stored as hashes."""
+"""Accounts with their history, one-time links, API tokens and failed sign-ins. Secrets are only ever stored as hashes.
+
+Sessions are `store.sessions`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 
 from collector.domain.access import Account, Role, Scope
-from collector.store.schema import api_token, person_account, session, sign_in_failure, sign_in_link
+from collector.store import audit
+from collector.store.schema import api_token, person_account, sign_in_failure, sign_in_link
 
-
-class SessionRow(NamedTuple):
-    """A session without its token."""
-
-    token_hash: str
-    account_id: int
-    created_ms: int
-    used_ms: int
-    expires_ms: int
-    address: str
-    agent: str
+HISTORY = "account"
+"""What the history of changes calls accounts, beside the registers."""
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 class TokenRow(NamedTuple):
@@ -46,7 +43,18 @@ class LinkRow(NamedTuple):
 
 
 def _account(row: Any) -> Account:
-    return Account(row.id, row.name, Role(row.role), row.language, row.active, row.password_hash)
+    return Account(
+        row.id,
+        row.name,
+        Role(row.role),
+        row.language,
+        row.active,
+        row.password_hash,
+        row.theme,
+        row.created_ms,
+        row.signed_in_ms,
+        row.version,
+    )
 
 
 def count(connection: Connection) -> int:
@@ -83,39 +91,59 @@ def change(connection: Connection, account_id: int, **values: Any) -> None:
     connection.execute(update(person_account).where(person_account.c.id == account_id).values(**values))
 
 
-def open_session(connection: Connection, row: SessionRow) -> None:
-    connection.execute(insert(session).values(**row._asdict()))
+def note(
+    connection: Connection,
+    account_id: int,
+    action: str,
+    *,
+    who: str,
+    now_ms: int,
+    before: Mapping[str, Any] = NOTHING,
+    after: Mapping[str, Any] = NOTHING,
+    why: str = "",
+) -> None:
+    """Add to an account's history what was done to it, in the transaction that does it."""
+    connection.execute(
+        update(person_account).where(person_account.c.id == account_id).values(version=person_account.c.version + 1)
+    )
+    account = by_id(connection, account_id)
+    assert account is not None
+    audit.append(
+        connection,
+        account,
+        register=HISTORY,
+        action=action,
+        who=who,
+        at_ms=now_ms,
+        before=dict(before),
+        after=dict(after),
+        why=why,
+    )
 
 
-def find_session(connection: Connection, token_hash: str) -> SessionRow | None:
-    row = connection.execute(select(session).where(session.c.token_hash == token_hash)).first()
-    return SessionRow(**row._mapping) if row else None
+def hold_administrators(connection: Connection) -> list[int]:
+    """The ids of those who may do everything and sign in, kept as they are until this transaction ends.
+
+    On PostgreSQL a second collector's transaction waits here and then sees what the first one did; on SQLite there is
+    one writer anyway.
+    """
+    statement = (
+        select(person_account.c.id)
+        .where(person_account.c.role == Role.ADMIN.value, person_account.c.active)
+        .order_by(person_account.c.id)
+        .with_for_update()
+    )
+    return list(connection.execute(statement).scalars())
 
 
-def sessions_of(connection: Connection, account_id: int) -> list[SessionRow]:
-    """The sessions of one account, newest use first."""
-    statement = select(session).where(session.c.account_id == account_id).order_by(session.c.used_ms.desc())
-    return [SessionRow(**row._mapping) for row in connection.execute(statement)]
-
-
-def touch_session(connection: Connection, token_hash: str, now_ms: int) -> None:
-    connection.execute(update(session).where(session.c.token_hash == token_hash).values(used_ms=now_ms))
-
-
-def end_session(connection: Connection, token_hash: str) -> None:
-    connection.execute(delete(session).where(session.c.token_hash == token_hash))
-
-
-def end_sessions(connection: Connection, account_id: int) -> None:
-    """End every session of one account: after a password change, or when it is disabled."""
-    connection.execute(delete(session).where(session.c.account_id == account_id))
-
-
-def forget_expired(connection: Connection, now_ms: int, *, failures_before_ms: int) -> None:
-    """Delete sessions and links that ended, and failures that no longer count."""
-    connection.execute(delete(session).where(session.c.expires_ms <= now_ms))
+def forget_ended_links(connection: Connection, now_ms: int) -> None:
+    """Delete links that nobody can use any more."""
     connection.execute(delete(sign_in_link).where(sign_in_link.c.expires_ms <= now_ms))
-    connection.execute(delete(sign_in_failure).where(sign_in_failure.c.at_ms < failures_before_ms))
+
+
+def forget_failures(connection: Connection, before_ms: int) -> None:
+    """Delete failed sign-ins that no longer count."""
+    connection.execute(delete(sign_in_failure).where(sign_in_failure.c.at_ms < before_ms))
 
 
 def add_link(connection: Connection, token_hash: str, *, purpose: str, account_id: int | None, expires_ms: int) -> None:
@@ -126,6 +154,14 @@ def add_link(connection: Connection, token_hash: str, *, purpose: str, account_i
 def drop_links(connection: Connection, purpose: str) -> None:
     """Void every link of one purpose: the newest printed one is the only one that works."""
     connection.execute(delete(sign_in_link).where(sign_in_link.c.purpose == purpose))
+
+
+def drop_links_of(connection: Connection, account_id: int, purpose: str = "") -> None:
+    """Void the links of one account, all or of one purpose."""
+    condition = sign_in_link.c.account_id == account_id
+    if purpose:
+        condition &= sign_in_link.c.purpose == purpose
+    connection.execute(delete(sign_in_link).where(condition))
 
 
 def find_link(connection: Connection, token_hash: str) -> LinkRow | None:
@@ -163,6 +199,13 @@ def add_token(connection: Connection, row: TokenRow, secret_hash: str) -> None:
 def tokens(connection: Connection) -> list[TokenRow]:
     """Every API token, newest first."""
     return [_token(row) for row in connection.execute(select(api_token).order_by(api_token.c.created_ms.desc()))]
+
+
+def live_tokens(connection: Connection, now_ms: int) -> dict[int, int]:
+    """How many API tokens of each account are neither revoked nor expired; accounts without any are left out."""
+    is_live = api_token.c.revoked_ms.is_(None) & (api_token.c.expires_ms.is_(None) | (api_token.c.expires_ms > now_ms))
+    statement = select(api_token.c.account_id, func.count()).where(is_live).group_by(api_token.c.account_id)
+    return {row[0]: row[1] for row in connection.execute(statement)}
 
 
 def find_token(connection: Connection, token_id: str) -> tuple[TokenRow, str] | None:

@@ -8,14 +8,24 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from sqlalchemy import Connection, insert, select
 
-from collector.domain.registers.base import Record
 from collector.store.schema import change
 
 WHY_CHARACTERS = 500
+
+
+class Recorded(Protocol):
+    """What has a history: a record of a register, or an account."""
+
+    @property
+    def id(self) -> int: ...
+    @property
+    def key(self) -> str: ...
+    @property
+    def version(self) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +47,7 @@ class Change:
 
 def append(
     connection: Connection,
-    record: Record,
+    record: Recorded,
     *,
     register: str,
     action: str,
@@ -65,12 +75,20 @@ def append(
 
 
 def history(
-    connection: Connection, register: str = "", *, record_id: int | None = None, most: int = 100, before_id: int = 0
+    connection: Connection,
+    register: str = "",
+    *,
+    record_id: int | None = None,
+    most: int = 100,
+    before_id: int = 0,
+    without: str = "",
 ) -> list[Change]:
-    """Changes, newest first: of one record, of one register, or of everything; older than `before_id` where given."""
+    """Changes, newest first: of one record, of one register, or of everything but `without`; older than `before_id`."""
     query = select(change).order_by(change.c.id.desc()).limit(most)
     if register:
         query = query.where(change.c.register == register)
+    if without:
+        query = query.where(change.c.register != without)
     if record_id is not None:
         query = query.where(change.c.record_id == record_id)
     if before_id:

@@ -347,8 +347,11 @@ person_account = Table(
     Column("password_hash", String(256), nullable=False, default=""),  # argon2id; empty: signs in by link only
     Column("role", String(16), nullable=False),  # admin, operator, viewer
     Column("language", String(8), nullable=False, default="en"),
+    Column("theme", String(8), nullable=False, default="auto"),
     Column("active", Boolean, nullable=False, default=True),
     Column("created_ms", BigInteger, nullable=False),
+    Column("signed_in_ms", BigInteger),
+    Column("version", Integer, nullable=False, default=1),
 )
 
 session = Table(
@@ -367,7 +370,7 @@ sign_in_link = Table(
     "sign_in_link",
     METADATA,
     Column("token_hash", String(64), primary_key=True),
-    Column("purpose", String(16), nullable=False),  # setup, sign-in
+    Column("purpose", String(16), nullable=False),  # setup, sign-in, reset
     Column("account_id", Integer),
     Column("expires_ms", BigInteger, nullable=False),
     Column("used_ms", BigInteger),

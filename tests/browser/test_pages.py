@@ -3,33 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from collector.domain.access import Lifetime
 from collector.domain.sample import Accepted
-from collector.edges.http import ROUTES
-from collector.edges.http.frame import build
-from collector.flows.access import Access
-from collector.store.database import Database
-from tests.browser.chromium import PROGRAM, Chromium, Tab, chromium
+from tests.browser.chromium import PROGRAM
+from tests.browser.site import Site, findings
 from tests.collector.edges.http import world
-from tests.collector.edges.http.conftest import signed_in
-from tests.collector.edges.http.world import World
 
 ROOT = Path(__file__).resolve().parents[2]
-AXE = ROOT / "web" / "node_modules" / "axe-core" / "axe.min.js"
 PICTURES = ROOT / "tests" / "screenshots"
 PAGES = {
     "overview": "/", "hosts": "/hosts", "host": "/hosts/web-1", "services": "/services", "service": "/services/shop",
     "alerts": "/alerts", "history": "/alerts/history", "alert": "/alerts/1", "agents": "/agents",
     "agent": "/agents/00000000-0000-4000-8000-000000000001", "settings": "/settings", "manual": "/docs",
+    "profile": "/settings/profile", "accounts": "/settings/accounts", "nobody": "/settings/accounts?q=nobody",
+    "account": "/settings/accounts/2", "disabled": "/settings/accounts/4", "reset": "/reset",
     "glossary": "/docs/glossary", "registers": "/registers", "checks": "/registers/check",
     "check": "/registers/check/shop.http", "form": "/registers/service/-/new", "styleguide": "/styleguide",
     "missing": "/nowhere",
@@ -43,50 +35,6 @@ pytestmark = [
 ]
 
 
-class Site:
-    """A running web application and a browser."""
-
-    def __init__(self, browser: Chromium, base: str, made: World) -> None:
-        self.browser, self.base, self.made = browser, base, made
-
-    @asynccontextmanager
-    async def tab(self, width: int = 1440, height: int = 900, **cookies: str) -> AsyncIterator[Tab]:
-        """A page with cookies."""
-        async with self.browser.tab(width, height) as tab:
-            for name, value in {"zone": "Asia/Jakarta", **cookies}.items():
-                await tab.call("Network.setCookie", name=name, value=value, url=self.base)
-            yield tab
-
-    def foreign(self, tab: Tab) -> list[str]:
-        """Requests that left this host."""
-        return [url for url in tab.requests if not url.startswith((self.base, "data:", "about:"))]
-
-
-@pytest.fixture
-async def site(sqlite: Database) -> AsyncIterator[Site]:
-    made = await world.make(sqlite, history_ms=20 * world.MINUTE_MS)
-    made.context.authenticate = signed_in("admin", account_id=1)
-    made.context.access = Access(sqlite, clock=made.context.clock, lifetime=Lifetime(3_600_000, 3_600_000))
-    await made.context.access.ensure_local_account("siti")
-    async with TestServer(build(made.context, ROUTES)) as server, chromium() as browser:
-        yield Site(browser, str(server.make_url("")).rstrip("/"), made)
-
-
-async def _findings(tab: Tab) -> list[str]:
-    """What axe finds serious or critical."""
-    # Evaluated over DevTools, so the page's own policy stays as strict as it is.
-    await tab.value(AXE.read_text() + ";true")
-    text = await tab.value(
-        "axe.run(document, {resultTypes: ['violations']}).then((found) => JSON.stringify(found.violations))"
-    )
-    found: list[dict[str, Any]] = json.loads(text)
-    return [
-        f"{one['id']}: {one['nodes'][0]['html'][:160]} {one['nodes'][0].get('failureSummary', '')}"
-        for one in found
-        if one["impact"] in ("serious", "critical")
-    ]
-
-
 @pytest.mark.parametrize("theme", ["light", "dark"])
 async def test_no_page_complains_or_leaves_this_host(site: Site, theme: str) -> None:
     language = "en" if theme == "light" else "id"
@@ -97,13 +45,13 @@ async def test_no_page_complains_or_leaves_this_host(site: Site, theme: str) -> 
                 await tab.open(site.base + path)
                 if await tab.value("!!document.querySelector('[data-chart]')"):
                     await tab.until("!document.querySelector('.plot[aria-busy]')")
-                findings = await _findings(tab)
+                found = await findings(tab)
                 wide = await tab.value("document.documentElement.scrollWidth - document.documentElement.clientWidth")
                 complaints = [one for one in tab.complaints if not (name == "missing" and "404" in one)]
                 if problems := [
                     *complaints,
                     *site.foreign(tab),
-                    *findings,
+                    *found,
                     *(["scrolls sideways"] if wide > 0 else []),
                 ]:
                     wrong[f"{name} {size}"] = problems

@@ -207,13 +207,22 @@ def agent_series() -> list[Series]:
 
 @cache
 def _commands() -> tuple[Part, ...]:
-    commands = [_collector_command(name, command) for name, command in cli.commands.items()]
+    commands = [_collector_command(name, command) for name, command in _leaves(cli)]
     return (
         Part(_prose("command-line", "sigap", "title"), prose=_prose("command-line", "sigap", "prose")),
         *commands,
         Part(_prose("command-line", "agent", "title"), prose=_prose("command-line", "agent", "prose")),
         *_agent_commands(),
     )
+
+
+def _leaves(group: click.Group, path: str = "") -> Iterator[tuple[str, click.Command]]:
+    """Every command that does something, with the groups it is in."""
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from _leaves(command, f"{path}{name} ")
+        else:
+            yield f"{path}{name}", command
 
 
 def _collector_command(name: str, command: click.Command) -> Part:

@@ -102,11 +102,14 @@ class Fortress:
 def filled(path: str, **given: str) -> str:
     """A route's path with something that exists in every place."""
     values = {"key": HOST, "id": AGENT, "name": "glossary", "register": "host", "transition": "retire", "message": "1"}
+    values["session"] = "0123456789abcdef"
     values |= given
     if path.startswith("/static"):
         values["name"] = "app.js"
     if "/alerts/" in path or "/messages/" in path:
         values["id"] = given.get("id", "1")
+    if "/settings/accounts/" in path or path.startswith("/api/v1/accounts/"):
+        values |= {"id": given.get("id", "1"), "name": given.get("key", "idler")}
     if "/services/" in path:
         values["key"] = given.get("key", SERVICE)
     if "/channels/" in path:
@@ -138,7 +141,7 @@ async def _admit(made: Fortress, time_ms: list[int]) -> None:
     async def person(name: str, role: Role) -> str:
         # The same password for all: hashing it eight times would be most of what these tests do.
         known = made.accounts.get(ADMINISTRATOR)
-        password_hash = known.password_hash if known else await access._hash(PASSWORD)
+        password_hash = known.password_hash if known else await access.passwords.accept(PASSWORD, name)
         await db.write(
             lambda c: accounts.create(c, name, role=role, password_hash=password_hash, language="en", now_ms=time_ms[0])
         )
@@ -165,7 +168,7 @@ async def _admit(made: Fortress, time_ms: list[int]) -> None:
     made.credentials["token of disabled account"] = _bearer(its.secret)
     await db.write(lambda c: accounts.change(c, made.accounts["gone"].id, active=False))
     revoked = await access.new_token(owner, "revoked", Scope.ADMIN)
-    await access.revoke_token(revoked.id)
+    await access.revoke_token(revoked.id, by=ADMINISTRATOR)
     made.credentials["revoked token"] = _bearer(revoked.secret)
     await db.write(lambda c: accounts.add_token(c, _expired(owner, time_ms[0]), hashlib.sha256(b"old").hexdigest()))
     made.credentials["expired token"] = _bearer("sigap_0123456789ab_old")

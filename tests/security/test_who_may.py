@@ -32,7 +32,8 @@ REVIEWED = {
     # Nothing here tells of hosts, people or services: what is needed to sign in, to be probed, and to be read about.
     Permission.PUBLIC: """
         GET /static/{name:.+}  GET /docs  GET /docs/{name}  GET /setup  POST /setup  GET /sign-in  POST /sign-in
-        POST /sign-out  GET /-/healthy  GET /-/ready  POST /preferences  GET /styleguide  GET /styleguide/series
+        GET /reset  POST /reset  POST /sign-out  GET /-/healthy  GET /-/ready  POST /preferences
+        GET /styleguide  GET /styleguide/series
         GET /api/v1/openapi.json
     """,
     Permission.VIEW: """
@@ -45,7 +46,9 @@ REVIEWED = {
         GET /api/v1/{register}/{key}  GET /api/v1/{register}/{key}/changes  POST /api/v1/tokens
     """,
     Permission.SELF: """
-        POST /settings/language  POST /settings/password  POST /settings/tokens  POST /settings/tokens/{id}/revoke
+        GET /settings/profile  POST /settings/profile  POST /settings/profile/password
+        POST /settings/profile/sessions/end  POST /settings/profile/sessions/{session}/end
+        POST /settings/tokens  POST /settings/tokens/{id}/revoke
     """,
     Permission.OPERATE: """
         POST /hosts/{key}/proposals  POST /alerts/{id}/acknowledge  POST /alerts/{id}/messages/{message}/again
@@ -58,8 +61,16 @@ REVIEWED = {
         DELETE /api/v1/{register}/{key}  POST /api/v1/{register}/{key}/transitions/{transition}
     """,
     Permission.ADMIN: """
-        POST /agents/{id}/revoke  POST /settings/people  POST /api/v1/agents/{id}/revoke  POST /api/v1/sign-in-links
-        GET /api/v1/tokens  DELETE /api/v1/tokens/{id}  POST /api/v1/accounts
+        POST /agents/{id}/revoke  POST /api/v1/agents/{id}/revoke  POST /api/v1/sign-in-links
+        GET /api/v1/tokens  DELETE /api/v1/tokens/{id}
+        GET /settings/accounts  POST /settings/accounts  GET /settings/accounts/{id}
+        POST /settings/accounts/{id}/role  POST /settings/accounts/{id}/disable  POST /settings/accounts/{id}/enable
+        POST /settings/accounts/{id}/reset  POST /settings/accounts/{id}/sessions/end
+        POST /settings/accounts/{id}/sessions/{session}/end
+        GET /api/v1/accounts  POST /api/v1/accounts  GET /api/v1/accounts/{name}  PATCH /api/v1/accounts/{name}
+        POST /api/v1/accounts/{name}/reset-links  GET /api/v1/accounts/{name}/sessions
+        DELETE /api/v1/accounts/{name}/sessions  DELETE /api/v1/accounts/{name}/sessions/{session}
+        GET /api/v1/accounts/{name}/changes
     """,
 }
 MAY = {
@@ -73,7 +84,13 @@ NEVER = {"POST /api/v1/tokens": {"token write"}}
 """Beyond the permission: a token makes tokens only where its scope is all there is."""
 SAFE = {"GET", "HEAD"}
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
-OWN_ANSWERS = ("The name or the password is not right", "already set up", "link is not valid", "Too many failed tries")
+OWN_ANSWERS = (
+    "The name or the password is not right",
+    "already set up",
+    "link is not valid",
+    "link does not work",
+    "Too many failed tries",
+)
 """What the forms that let people in say to whoever filled them in wrongly."""
 ASKED_ELSEWHERE = {"POST /sign-out", "GET /setup"}
 """One ends the session that is asked with, the other leads everybody on to the sign-in form."""
@@ -176,7 +193,7 @@ async def test_an_operator_reads_channels_and_changes_none(made: Fortress) -> No
 async def test_nobody_reads_or_ends_the_tokens_of_others(made: Fortress) -> None:
     settings = await made.ask("operator", "GET", "/settings.json")
     assert "token admin" not in settings.text
-    assert '"people":[]' in settings.text
+    assert ADMINISTRATOR not in settings.text
     theirs = made.secrets["token admin"].split("_")[1]
     headers = await made.own_page("operator")
     replies = [
@@ -193,10 +210,13 @@ async def test_a_stolen_token_makes_no_more_of_itself(made: Fortress) -> None:
             assert (await made.ask(who, "POST", "/api/v1/tokens", json=body)).status == 403
         for path, form in (
             ("/settings/tokens", {"name": "x", "scope": "admin"}),
-            ("/settings/password", {"current": "", "new": "another long phrase", "repeated": "another long phrase"}),
+            (
+                "/settings/profile/password",
+                {"current": "", "new": "another long phrase", "repeated": "another long phrase"},
+            ),
         ):
             assert (await made.ask(who, "POST", path, data=form)).status == 403
-    assert (await made.ask("token admin", "POST", "/settings/password", data={"new": "x"})).status == 403
+    assert (await made.ask("token admin", "POST", "/settings/profile/password", data={"new": "x"})).status == 403
 
 
 async def test_an_account_without_a_password_cannot_be_given_one_by_a_token(made: Fortress) -> None:
@@ -206,7 +226,7 @@ async def test_an_account_without_a_password_cannot_be_given_one_by_a_token(made
     token = await access.new_token(session.account, "scraper", "admin")  # type: ignore[arg-type]
     made.credentials["scraper"] = {"Authorization": f"Bearer {token.secret}"}
     form = {"current": "", "new": "another long phrase", "repeated": "another long phrase"}
-    assert (await made.ask("scraper", "POST", "/settings/password", data=form)).status == 403
+    assert (await made.ask("scraper", "POST", "/settings/profile/password", data=form)).status == 403
 
 
 async def test_a_role_is_never_widened_by_its_token(made: Fortress) -> None:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collector.edges.http import (
     access,
+    account_api,
+    accounts,
     agents,
     alerts,
     discovery,
@@ -20,6 +22,7 @@ from collector.edges.http import (
     operate,
     overview,
     preferences,
+    profile,
     register_api,
     registers,
     series,
@@ -38,6 +41,9 @@ ROUTES: tuple[Route, ...] = (
     *alerts.ROUTES,
     *agents.ROUTES,
     *settings.ROUTES,
+    *profile.ROUTES,
+    *accounts.ROUTES,
+    *account_api.ROUTES,
     *docs.ROUTES,
     *live.ROUTES,
     *series.ROUTES,

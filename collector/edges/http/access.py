@@ -1,4 +1,4 @@
-"""Set-up, signing in and out, and who a request comes from.
+"""Set-up, signing in and out, choosing a password by a one-time link, and who a request comes from.
 
 The rules are `flows.access`; this file only reads forms and cookies.
 """
@@ -18,8 +18,8 @@ from collector.domain.errors import CollectorError, InvalidInput, TooMuch, Unaut
 from collector.edges.http.context import Authenticate, Context, context_of
 from collector.edges.http.errors import page_for
 from collector.edges.http.routing import Page, Permission, Route, Viewer
-from collector.edges.http.security import SESSION_COOKIES, over_tls, session_cookie
-from collector.flows.access import Access, SignedIn
+from collector.edges.http.security import SESSION_COOKIES, give_session, session_cookie
+from collector.flows.access import Access, Browser, SignedIn
 
 SCRAPE_PATHS = ("/metrics", "/federate", "/api/v1/sd/")
 BEARER = "Bearer "
@@ -38,7 +38,7 @@ def authenticator(access: Access, *, open_on_loopback: bool) -> Authenticate:
             return await _by_token(access, presented)
         account = await access.whose(secret) if (secret := session_cookie(request)) else None
         if account is not None:
-            return Viewer(account.name, account.role, account.id, account.language)
+            return Viewer(account.name, account.role, account.id, account.language, theme=account.theme)
         if open_on_loopback and request.path.startswith(SCRAPE_PATHS) and _is_local(request):
             return Viewer("loopback", Role.VIEWER, by_token=True)
         return Viewer()
@@ -91,7 +91,11 @@ async def set_up(request: web.Request) -> Page | web.StreamResponse:
         if form.get("password") != form.get("repeated"):
             raise InvalidInput("The account was not made.", fields={"repeated": "The two passwords differ."})
         signed_in = await _access(request).set_up(
-            form.get("link", ""), name=name, password=form.get("password", ""), language=language
+            form.get("link", ""),
+            name=name,
+            password=form.get("password", ""),
+            language=language,
+            browser=browser_of(request),
         )
     except (InvalidInput, Unauthenticated) as error:
         data = {"link": form.get("link", ""), "name": name, "fields": getattr(error, "fields", {})}
@@ -115,7 +119,7 @@ async def sign_in(request: web.Request) -> Page | web.StreamResponse:
     name, after = form.get("name", ""), _local_path(form.get("next", ""))
     try:
         if form.get("link"):
-            signed_in = await _access(request).open_link(form["link"])
+            signed_in = await _access(request).open_link(form["link"], browser=browser_of(request))
         else:
             signed_in = await _access(request).sign_in(
                 name,
@@ -128,6 +132,30 @@ async def sign_in(request: web.Request) -> Page | web.StreamResponse:
     return _signed_in(request, signed_in, after)
 
 
+async def show_reset(request: web.Request) -> Page:
+    """The form to choose a password, for whoever has a link that works; opening it does not use the link up."""
+    link = request.query.get("link", "")
+    usable = await _access(request).is_reset_link(link)
+    return Page("access/reset.html", {"link": link if usable else "", "fields": {}})
+
+
+async def reset(request: web.Request) -> Page | web.StreamResponse:
+    """Set the password by the one-time link, and sign in."""
+    form = await _form(request)
+    link = form.get("link", "")
+    try:
+        if form.get("password") != form.get("repeated"):
+            raise InvalidInput("The password was not changed.", fields={"repeated": "The two passwords differ."})
+        signed_in = await _access(request).reset_password(
+            link, password=form.get("password", ""), browser=browser_of(request)
+        )
+    except InvalidInput as error:
+        return _again("access/reset.html", {"link": link, "fields": error.fields}, error)
+    except Unauthenticated as error:
+        return _again("access/reset.html", {"link": "", "fields": {}}, error)
+    return _signed_in(request, signed_in, "/")
+
+
 async def sign_out(request: web.Request) -> web.StreamResponse:
     """End this session."""
     if secret := session_cookie(request):
@@ -136,6 +164,11 @@ async def sign_out(request: web.Request) -> web.StreamResponse:
     for name in SESSION_COOKIES:
         response.del_cookie(name, path="/")
     return response
+
+
+def browser_of(request: web.Request) -> Browser:
+    """Where a request comes from, for the list of sessions."""
+    return Browser(request.remote or "", request.headers.get("User-Agent", ""))
 
 
 def _access(request: web.Request) -> Access:
@@ -156,9 +189,7 @@ def _again(template: str, data: Mapping[str, object], error: CollectorError) -> 
 
 def _signed_in(request: web.Request, signed_in: SignedIn, after: str) -> web.StreamResponse:
     response = web.Response(status=303, headers={"Location": after})
-    secure = over_tls(request)
-    name = SESSION_COOKIES[0] if secure else SESSION_COOKIES[1]
-    response.set_cookie(name, signed_in.token, path="/", httponly=True, secure=secure, samesite="Lax")
+    give_session(request, response, signed_in.token)
     return response
 
 
@@ -174,5 +205,7 @@ ROUTES = (
     Route("POST", "/setup", set_up, Permission.PUBLIC, "Create the first account."),
     Route("GET", "/sign-in", show_sign_in, Permission.PUBLIC, "The sign-in form."),
     Route("POST", "/sign-in", sign_in, Permission.PUBLIC, "Sign in by password or one-time link."),
+    Route("GET", "/reset", show_reset, Permission.PUBLIC, "The form to choose a password by a one-time link."),
+    Route("POST", "/reset", reset, Permission.PUBLIC, "Choose a password by a one-time link."),
     Route("POST", "/sign-out", sign_out, Permission.PUBLIC, "End this session."),
 )

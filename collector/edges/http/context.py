@@ -41,6 +41,7 @@ class Context:
     series: Any = None  # store.series.SeriesStore
     registrar: Any = None  # flows.register.Registrar
     access: Any = None  # flows.access.Access
+    accounts: Any = None  # flows.accounts.Accounts
     enroller: Any = None  # flows.enrol: tokens and certificates
     evaluator: Any = None  # flows.evaluate.Evaluator
     deliverer: Any = None  # flows.deliver.Deliverer

@@ -5,6 +5,7 @@ Server-sent events over one long answer; the browser reconnects by itself. Who m
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import Any
 
@@ -20,6 +21,8 @@ from collector.store import registers
 
 log = logging.getLogger(__name__)
 
+ASK_SECONDS = 5.0
+"""How soon a stream ends after its session or its account did."""
 QUIET_SECONDS = 15.0
 """Without anything to say, a comment goes out this often: proxies keep the connection, and a dead one is noticed."""
 REFRESH_SECONDS = 10.0
@@ -63,21 +66,27 @@ async def _stream(
     headers = {"Content-Type": "text/event-stream", "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     response = web.StreamResponse(headers=headers)
     await response.prepare(request)
+    now = asyncio.get_running_loop().time
+    said = asked = now()
     try:
         await response.write(f"retry: {RETRY_MS}\n\n".encode())
         while not subscription.ended and request.transport is not None and not request.transport.is_closing():
             try:
-                beat = await subscription.next(quiet_seconds)
+                beat = await subscription.next(ASK_SECONDS)
+                if subscription.ended:
+                    break
+                text = on_beat(context, beat) if on_beat and beat else CHANGED
             except TimeoutError:
+                quiet = CHANGED if refresh else COMMENT
+                text = quiet if now() - said >= quiet_seconds else b""
+            # Whoever is shut out hears nothing more, on a busy stream too.
+            if now() - asked >= ASK_SECONDS:
                 if not (await context.authenticate(request)).may(Permission.VIEW):
                     break
-                await response.write(CHANGED if refresh else COMMENT)
-                continue
-            if subscription.ended:
-                break
-            text = on_beat(context, beat) if on_beat and beat else CHANGED
+                asked = now()
             if text:
                 await response.write(text)
+                said = now()
     except ConnectionResetError:
         log.debug("stream closed path=%s", request.path)
     return response

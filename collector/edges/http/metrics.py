@@ -7,6 +7,7 @@ The families about services are read at most every few seconds, whoever scrapes.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 
@@ -14,12 +15,13 @@ from aiohttp import web
 from prometheus_client.core import Metric
 from prometheus_client.registry import CollectorRegistry
 
+from collector.domain.access import Standing
 from collector.domain.sample import State
 from collector.edges.http.context import Context, context_of
 from collector.edges.http.exposition import escaped, format_of, gauge, head, number
 from collector.edges.http.routing import Permission, Route
 from collector.metrics import series_families
-from collector.store import agents, alerts, outbox, registers, sla, status
+from collector.store import accounts, agents, alerts, outbox, registers, sessions, sla, status
 from collector.store.database import Connection
 
 FRESH_MS = 5_000
@@ -53,6 +55,7 @@ def families(connection: Connection, now_ms: int) -> Iterator[str]:
     yield from _services(connection, now_ms)
     yield from _subjects(connection)
     yield from _agents(connection, now_ms)
+    yield from _accounts(connection, now_ms)
     counts = alerts.counts(connection)
     yield gauge("alerts", "Alerts that are pending or firing.", counts.items(), ("state", "severity"))
     backlog = outbox.backlog(connection)
@@ -138,6 +141,14 @@ def _agents(connection: Connection, now_ms: int) -> Iterator[str]:
     yield gauge("agent_gap_samples", "Samples that the agent declared lost.", lost, ("host",))
     ends = [((key_of[one.id],), one.certificate_until_ms / 1_000) for one in active if one.certificate_until_ms]
     yield gauge("agent_certificate_expiry_timestamp_seconds", "End of the agent's certificate.", ends, ("host",))
+
+
+def _accounts(connection: Connection, now_ms: int) -> Iterator[str]:
+    standings = Counter(one.standing for one in accounts.everybody(connection))
+    values = [((standing.value,), float(standings[standing])) for standing in Standing]
+    yield gauge("accounts", "Accounts by state: active, invited, disabled.", values, ("state",))
+    text = "Sessions of people; one that nobody used any more is counted for ten minutes longer."
+    yield gauge("sessions", text, [((), sessions.kept(connection, now_ms))], ())
 
 
 class _Both(CollectorRegistry):

@@ -49,12 +49,6 @@ class Reason(_Body, frozen=True):
     why: Text = ""
 
 
-class NewAccount(_Body, frozen=True):
-    name: Text
-    role: Role
-    password: Text
-
-
 def _made(data: Any, status: int = 201) -> Page:
     return Page("", data, status=status)
 
@@ -96,7 +90,7 @@ async def withdraw_enrolment(request: web.Request) -> Page:
 async def make_sign_in_link(request: web.Request) -> Page:
     """A one-time link that signs a person in, for the way back when a password is lost."""
     context, name = context_of(request), (await read_json(request, SignInLink)).name
-    link = await context.access.sign_in_link(name)
+    link = await context.access.sign_in_link(name, by=viewer_of(request).name)
     return _made({"link": f"{context.settings.url}/sign-in?link={link}"})
 
 
@@ -126,22 +120,14 @@ async def make_token(request: web.Request) -> Page:
     account = await context.db.read(owner)
     if account is None:
         raise NotFound("There is no such account.", hint="Set Sigap up first, or name an account that exists.")
-    made = await context.access.new_token(account, wanted.name, wanted.scope, days=wanted.days)
+    made = await context.access.new_token(account, wanted.name, wanted.scope, days=wanted.days, by=viewer.name)
     return _made({"id": made.id, "secret": made.secret})
 
 
 async def revoke_token(request: web.Request) -> Page:
     """Make an API token invalid at once."""
-    await context_of(request).access.revoke_token(request.match_info["id"])
+    await context_of(request).access.revoke_token(request.match_info["id"], by=viewer_of(request).name)
     return _made({}, 200)
-
-
-async def add_person(request: web.Request) -> Page:
-    """Add an account."""
-    wanted, context, viewer = await read_json(request, NewAccount), context_of(request), viewer_of(request)
-    actor = Account(viewer.account_id or 0, viewer.name, Role(viewer.role), viewer.language, True, "")
-    account_id = await context.access.add_account(actor, name=wanted.name, role=wanted.role, password=wanted.password)
-    return _made({"id": account_id})
 
 
 async def list_alerts(request: web.Request) -> Page:
@@ -197,7 +183,6 @@ ROUTES = (
     Route("GET", f"{API}/tokens", list_tokens, Permission.ADMIN, "API tokens"),
     Route("POST", f"{API}/tokens", make_token, Permission.VIEW, "Make an API token", NewToken, 201),
     Route("DELETE", f"{API}/tokens/{{id}}", revoke_token, Permission.ADMIN, "Revoke an API token"),
-    Route("POST", f"{API}/accounts", add_person, Permission.ADMIN, "Add an account", NewAccount, 201),
     Route("GET", f"{API}/alerts", list_alerts, Permission.VIEW, "Alerts that fire now"),
     Route(
         "POST",

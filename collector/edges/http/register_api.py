@@ -20,12 +20,12 @@ from collector.domain.registers.document import to_csv
 from collector.edges.http import register_form as shape
 from collector.edges.http import render
 from collector.edges.http.body import JSON, YAML, read_at_most, read_object, require_type
-from collector.edges.http.context import context_of
+from collector.edges.http.context import context_of, viewer_of
 from collector.edges.http.form import is_count
 from collector.edges.http.routing import Permission, Route
 from collector.flows import manifest, written
 from collector.flows.written import Document
-from collector.store import audit
+from collector.store import accounts, audit
 from collector.store import registers as store
 from collector.store.database import Connection
 from collector.store.registers import PAGE_ROWS, Query
@@ -181,11 +181,13 @@ async def changes(request: web.Request) -> web.Response:
 async def every_change(request: web.Request) -> web.Response:
     """The history of everything, newest first; `?register=host` of one register, `?before=<id>` further back."""
     register = request.query.get("register", "")
-    if register:
+    # Who has an account and what was done to it is for administrators.
+    without = "" if viewer_of(request).may(Permission.ADMIN) else accounts.HISTORY
+    if register and register != accounts.HISTORY:
         named(register)
     older_than = _number(request.query.get("before", ""), 0)
     items = await context_of(request).db.read(
-        lambda connection: audit.history(connection, register, most=CHANGES_MOST, before_id=older_than)
+        lambda connection: audit.history(connection, register, most=CHANGES_MOST, before_id=older_than, without=without)
     )
     return _json({"items": items})
 

@@ -96,7 +96,7 @@ class Look:
 def look_of(request: web.Request) -> Look:
     """Language, theme and time zone from cookies, account and browser."""
     viewer = viewer_of(request)
-    theme = request.cookies.get(THEME_COOKIE, "auto")
+    theme = request.cookies.get(THEME_COOKIE, "") or viewer.theme
     zone = request.cookies.get(ZONE_COOKIE, "") or viewer.time_zone
     return Look(choose(request, viewer), theme if theme in THEMES else "auto", zone[:64])
 

@@ -44,6 +44,7 @@ class Viewer:
     account_id: int | None = None
     language: str = "en"
     time_zone: str = "UTC"
+    theme: str = "auto"
     by_token: bool = False
 
     def may(self, permission: Permission) -> bool:

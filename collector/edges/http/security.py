@@ -9,6 +9,7 @@ import hashlib
 import hmac
 import logging
 import secrets
+import socket
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
@@ -16,6 +17,7 @@ from aiohttp import web
 from aiohttp.http import HttpProcessingError
 
 from collector.domain.errors import Forbidden
+from collector.domain.message import mark
 from collector.edges.http.context import context_of
 
 SESSION_COOKIES = ("__Host-sigap", "sigap")
@@ -24,7 +26,7 @@ CSRF_FIELD = "csrf"
 CSRF_HEADER = "X-CSRF-Token"
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 NONCE: web.RequestKey[str] = web.RequestKey("nonce", str)
-_RETRY = "Reload the page and try again."
+_RETRY = mark("Reload the page and try again.")
 
 HEADERS: Mapping[str, str] = {
     "X-Content-Type-Options": "nosniff",
@@ -45,6 +47,25 @@ def over_tls(request: web.Request) -> bool:
 def session_cookie(request: web.Request) -> str:
     """The session's secret as the browser sent it, or an empty string."""
     return next((request.cookies[name] for name in SESSION_COOKIES if name in request.cookies), "")
+
+
+def give_session(request: web.Request, response: web.StreamResponse, secret: str) -> None:
+    """Put the secret of a new session into the browser, out of reach of scripts and other sites."""
+    secure = over_tls(request)
+    name = SESSION_COOKIES[0] if secure else SESSION_COOKIES[1]
+    response.set_cookie(name, secret, path="/", httponly=True, secure=secure, samesite="Lax")
+
+
+def site_of(request: web.Request) -> str:
+    """How people reach these pages, without a slash at the end: as set, or else as this request did.
+
+    Over the control socket nobody said how, so it is as the collector's own settings have it.
+    """
+    context = context_of(request)
+    listening = request.transport.get_extra_info("socket") if request.transport else None
+    if context.public_url or (listening is not None and listening.family == socket.AF_UNIX and context.settings):
+        return str(context.public_url or context.settings.url)
+    return f"{request.scheme}://{request.host}"
 
 
 def csrf_token(request: web.Request) -> str:

@@ -1,6 +1,7 @@
-"""Settings: one's own account, API tokens, people, channels with "send a test", and what the collector holds.
+"""Settings: channels with "send a test", what the collector holds, and API tokens.
 
-Rules are `flows.access`'s and `flows.deliver`'s; settings of the process itself are in its file and shown only.
+Rules are `flows.access`'s and `flows.deliver`'s; settings of the process itself are in its file. One's own account and
+those of others have pages of their own: `profile.py` and `accounts.py`.
 """
 
 from __future__ import annotations
@@ -10,15 +11,13 @@ from typing import Any
 
 from aiohttp import web
 
-from collector.domain.access import Account, Role, Scope
+from collector.domain.access import Scope
 from collector.domain.errors import Conflict, InvalidInput, NotFound
 from collector.domain.message import Message
 from collector.edges.http.context import Context, context_of, viewer_of
 from collector.edges.http.form import fields_of, is_count
-from collector.edges.http.i18n import COOKIE, LANGUAGES
-from collector.edges.http.preferences import YEAR_SECONDS
+from collector.edges.http.profile import account_of
 from collector.edges.http.routing import Page, Permission, Route
-from collector.edges.http.security import over_tls
 from collector.store import accounts, registers
 
 DAYS_MOST = 3650
@@ -33,14 +32,14 @@ async def _page(request: web.Request, *, wrong: InvalidInput | None = None, wher
     context, viewer = context_of(request), viewer_of(request)
 
     def read(connection: Any) -> dict[str, Any]:
-        everybody = accounts.everybody(connection)
-        names = {one.id: one.name for one in everybody}
-        mine = next((one for one in everybody if one.id == viewer.account_id), None)
+        owners = {one.id: one for one in accounts.everybody(connection)}
         return {
-            "has_password": bool(mine and mine.password_hash),
-            "people": [{"name": one.name, "role": one.role, "active": one.active} for one in everybody],
             "tokens": [
-                {**one._asdict(), "owner": names.get(one.account_id, "")}
+                {
+                    **one._asdict(),
+                    "owner": owners[one.account_id].name,
+                    "is_owner_active": owners[one.account_id].active,
+                }
                 for one in accounts.tokens(connection)
                 if viewer.may(Permission.ADMIN) or one.account_id == viewer.account_id
             ],
@@ -51,15 +50,12 @@ async def _page(request: web.Request, *, wrong: InvalidInput | None = None, wher
         }
 
     data = await context.db.read(read)
-    if not viewer.may(Permission.ADMIN):
-        data["people"] = []
     statistics = await asyncio.to_thread(context.series.statistics) if context.series is not None else None
     fields = wrong.fields if wrong else {}
     return Page(
         "settings.html",
         {
             **data,
-            "account": {"name": viewer.name, "role": viewer.role, "language": viewer.language},
             "statistics": statistics,
             "fields": fields,
             "where": where,
@@ -71,46 +67,6 @@ async def _page(request: web.Request, *, wrong: InvalidInput | None = None, wher
         },
         status=422 if wrong else 200,
     )
-
-
-async def _account(request: web.Request) -> Account:
-    viewer = viewer_of(request)
-    account_id = viewer.account_id
-    found = await context_of(request).db.read(
-        lambda connection: accounts.by_id(connection, account_id) if account_id is not None else None
-    )
-    if found is None:
-        raise Conflict("This is nobody's account.", hint="Sign in as a person.")
-    return found
-
-
-async def set_language(request: web.Request) -> web.StreamResponse:
-    """Remember the language of the account, and use it in this browser."""
-    language = (await fields_of(request)).get("language", "")
-    if language not in LANGUAGES:
-        raise InvalidInput(
-            "There is no such language.", fields={"language": Message("One of {known}.", known=", ".join(LANGUAGES))}
-        )
-    account = await _account(request)
-    await context_of(request).access.set_language(account.id, language)
-    response = web.HTTPSeeOther("/settings?done=saved")
-    response.set_cookie(COOKIE, language, max_age=YEAR_SECONDS, path="/", samesite="Lax", secure=over_tls(request))
-    raise response
-
-
-async def set_password(request: web.Request) -> Page:
-    """Change one's own password; every session ends, this one too."""
-    fields = await fields_of(request)
-    try:
-        if fields.get("new") != fields.get("repeated"):
-            raise InvalidInput("The password was not changed.", fields={"repeated": "The two passwords differ."})
-        account = await _account(request)
-        await context_of(request).access.change_password(
-            account, current=fields.get("current", ""), new=fields.get("new", "")
-        )
-    except InvalidInput as error:
-        return await _page(request, wrong=error, where="password")
-    raise web.HTTPSeeOther("/sign-in?done=password")
 
 
 async def make_token(request: web.Request) -> Page:
@@ -127,7 +83,7 @@ async def make_token(request: web.Request) -> Page:
                 "The token was not made.", fields={"scope": Message("One of {known}.", known=", ".join(Scope))}
             )
         made = await context_of(request).access.new_token(
-            await _account(request),
+            await account_of(request),
             fields.get("name", ""),
             Scope(fields.get("scope", "read")),
             days=int(days) if days else None,
@@ -144,27 +100,8 @@ async def revoke_token(request: web.Request) -> web.StreamResponse:
     if found is not None and found[0].account_id != viewer.account_id and not viewer.may(Permission.ADMIN):
         # The same words as for none at all: whose token it is, is nobody else's business.
         raise NotFound("There is no such token, or it is revoked already.")
-    await context.access.revoke_token(token_id)
+    await context.access.revoke_token(token_id, by=viewer.name)
     raise web.HTTPSeeOther("/settings?done=revoked#tokens")
-
-
-async def add_person(request: web.Request) -> Page:
-    """Add an account."""
-    fields = await fields_of(request)
-    try:
-        if fields.get("role", "") not in list(Role):
-            raise InvalidInput(
-                "The account was not added.", fields={"role": Message("One of {known}.", known=", ".join(Role))}
-            )
-        await context_of(request).access.add_account(
-            await _account(request),
-            name=fields.get("name", ""),
-            role=Role(fields["role"]),
-            password=fields.get("password", ""),
-        )
-    except InvalidInput as error:
-        return await _page(request, wrong=error, where="person", typed=dict(fields))
-    raise web.HTTPSeeOther("/settings?done=added#people")
 
 
 async def send_test(request: web.Request) -> Page:
@@ -179,11 +116,8 @@ async def send_test(request: web.Request) -> Page:
 
 
 ROUTES = (
-    Route("GET", "/settings", show, Permission.VIEW, "Account, tokens, people, channels and storage."),
-    Route("POST", "/settings/language", set_language, Permission.SELF, "Set the language of one's account."),
-    Route("POST", "/settings/password", set_password, Permission.SELF, "Change one's own password."),
+    Route("GET", "/settings", show, Permission.VIEW, "Channels, storage and API tokens."),
     Route("POST", "/settings/tokens", make_token, Permission.SELF, "Make an API token."),
     Route("POST", "/settings/tokens/{id}/revoke", revoke_token, Permission.SELF, "Revoke an API token."),
-    Route("POST", "/settings/people", add_person, Permission.ADMIN, "Add an account."),
     Route("POST", "/settings/channels/{key}/test", send_test, Permission.OPERATE, "Send a test to a channel."),
 )

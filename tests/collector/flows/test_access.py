@@ -9,7 +9,9 @@ from sqlalchemy import text
 
 from collector.domain.access import Lifetime, Role, Scope
 from collector.domain.errors import Conflict, Forbidden, InvalidInput, TooMuch, Unauthenticated
+from collector.domain.registers.base import Actor
 from collector.flows.access import Access
+from collector.flows.accounts import Accounts
 from collector.store.database import Database
 from tests.collector.clock import Clock
 
@@ -66,14 +68,15 @@ async def test_a_session_ends_when_idle_and_in_any_case(access: Access, clock: C
 
 
 async def test_signing_out_and_a_new_password_end_sessions(access: Access) -> None:
-    first = await set_up(access)
+    first, third = await set_up(access), (await access.sign_in("siti", PASSWORD, address="::1")).token
     second = (await access.sign_in("siti", PASSWORD, address="::1")).token
     await access.sign_out(first)
     assert await access.whose(first) is None
     account = await access.whose(second)
     assert account is not None
-    await access.change_password(account, current=PASSWORD, new="another long honest phrase")
-    assert await access.whose(second) is None
+    anew = await access.change_password(account, current=PASSWORD, new="another long honest phrase")
+    assert [await access.whose(token) for token in (second, third)] == [None, None]
+    assert await access.whose(anew.token) == anew.account
     with pytest.raises(Unauthenticated):
         await access.sign_in("siti", PASSWORD, address="::1")
 
@@ -117,15 +120,18 @@ async def test_the_link_only_account_cannot_sign_in_by_password(access: Access) 
             await access.sign_in("local", attempt, address="::1")
 
 
-async def test_tokens_carry_no_more_than_their_scope_and_owner(access: Access, clock: Clock) -> None:
+async def test_tokens_carry_no_more_than_their_scope_and_owner(
+    access: Access, database: Database, clock: Clock
+) -> None:
     owner = await access.whose(await set_up(access))
     assert owner is not None
-    await access.add_account(owner, name="budi", role=Role.VIEWER, password=PASSWORD)
+    accounts = Accounts(database, clock=clock, passwords=access.passwords)
+    await accounts.add(Actor("siti", "admin"), name="budi", role=Role.VIEWER, password=PASSWORD)
     viewer = (await access.sign_in("budi", PASSWORD, address="::1")).account
     with pytest.raises(Forbidden):
         await access.new_token(viewer, "script", Scope.WRITE)
     with pytest.raises(Forbidden):
-        await access.add_account(viewer, name="eve", role=Role.ADMIN, password=PASSWORD)
+        await accounts.add(Actor("budi", "viewer"), name="eve", role=Role.ADMIN)
     token = await access.new_token(owner, "prometheus", Scope.READ, days=1)
     assert await access.token_owner(token.secret) == (owner, Role.VIEWER)
     assert await access.token_owner(token.secret + "x") is None
@@ -137,7 +143,7 @@ async def test_a_revoked_token_is_refused_at_once(access: Access) -> None:
     owner = await access.whose(await set_up(access))
     assert owner is not None
     token = await access.new_token(owner, "script", Scope.ADMIN)
-    await access.revoke_token(token.id)
+    await access.revoke_token(token.id, by="siti")
     assert await access.token_owner(token.secret) is None
 
 

@@ -13,6 +13,7 @@ from collector.edges.http import ROUTES
 from collector.edges.http.context import Context
 from collector.edges.http.frame import build
 from collector.flows.access import Access
+from collector.flows.accounts import Accounts
 from collector.flows.live import Live
 from collector.flows.register import Registrar
 from collector.store import alerts, registers
@@ -22,7 +23,10 @@ from tests.collector.edges.http import world
 from tests.collector.edges.http.conftest import Browser, csrf_of, signed_in
 from tests.collector.edges.http.world import World
 
-PAGES = ("/", "/hosts", "/services", "/alerts", "/alerts/history", "/agents", "/settings", "/docs", "/docs/glossary")
+PAGES = (
+    "/", "/hosts", "/services", "/alerts", "/alerts/history", "/agents", "/settings", "/docs", "/docs/glossary",
+    "/settings/profile", "/settings/accounts", "/settings/accounts/1", "/reset",
+)  # fmt: skip
 FILLED = (
     *PAGES, "/hosts/web-1", "/hosts/app-2", "/hosts/web-1?range=7d", "/services/shop", "/services/shop?window=30d",
     "/services/intranet", "/services/mail?month=2026-10", "/alerts/1", "/alerts/3",
@@ -35,6 +39,7 @@ async def _open(context: Context, role: str = "admin") -> Browser:
     access = Access(context.db, clock=context.clock, lifetime=Lifetime(3_600_000, 3_600_000))
     await access.ensure_local_account("siti")
     context.access = access
+    context.accounts = Accounts(context.db, clock=context.clock, passwords=access.passwords)
     client: Browser = TestClient(TestServer(build(context, ROUTES)))
     await client.start_server()
     return client
@@ -203,10 +208,11 @@ async def test_a_token_is_shown_once_and_revoked(filled: tuple[Browser, World]) 
         ("/settings/tokens", {"name": "", "scope": "read"}, "name"),
         ("/settings/tokens", {"name": "x", "scope": "all"}, "scope"),
         ("/settings/tokens", {"name": "x", "days": "-1"}, "days"),
-        ("/settings/password", {"new": "a long enough one", "repeated": "another"}, "repeated"),
-        ("/settings/password", {"new": "short", "repeated": "short"}, "password"),
-        ("/settings/people", {"name": "budi", "role": "king", "password": "x"}, "role"),
-        ("/settings/people", {"name": "siti", "role": "viewer", "password": "a long enough one"}, "name"),
+        ("/settings/profile/password", {"new": "a long enough one", "repeated": "another"}, "repeated"),
+        ("/settings/profile/password", {"new": "short", "repeated": "short"}, "password"),
+        ("/settings/profile/password", {"new": "password123456", "repeated": "password123456"}, "password"),
+        ("/settings/accounts", {"name": "budi", "role": "king"}, "role"),
+        ("/settings/accounts", {"name": "siti", "role": "viewer"}, "name"),
     ],
 )
 async def test_what_cannot_be_used_is_said_at_its_field(
