@@ -273,7 +273,7 @@ class Collector:
         """Give the lists of hosts their last hour back, before anything new arrives."""
         now_ms = self.clock()
         for host_id in self.series.hosts_with_data():
-            self.live.seed_from(self.series.select, host_id, now_ms)
+            self.live.last_hour.recall(self.series.select, host_id, now_ms)
 
     async def _housekeeping(self) -> None:
         await self.access.forget_expired()

@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from collector.domain.errors import TooMuch
 from collector.domain.measure import MEASURES, Compiled, Rows
 from collector.domain.sample import Accepted, Row
-from collector.domain.series import NAME_LABEL, Layout, Matcher, SeriesData, increments, resample
+from collector.domain.series import Layout
+from collector.flows.hour import SPAN_MS, LastHour
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,17 +34,12 @@ STALE_MS = 300_000
 """A layout of which nothing came for so long is not in use any more."""
 RECENT_MS = 15_000
 """Backfill this young was measured while the agent connected: a new host shows with it, and has rates a beat sooner."""
-HISTORY_MINUTES = 60
 QUEUE_LENGTH = 32
 SUBSCRIBERS_MOST = 1000
-MINUTE_MS = 60_000
-
-CPU_SECONDS = "node_cpu_seconds_total"
 
 FILESYSTEM = "filesystem_used_ratio"
 FILESYSTEM_SIZES = ("node_filesystem_size_bytes", "node_filesystem_avail_bytes")
 
-Select = Callable[..., Sequence[SeriesData]]
 LayoutOf = Callable[[int], Layout | None]
 VITALS = (
     "cpu_busy_ratio",
@@ -97,8 +93,6 @@ class _Found(NamedTuple):
 @dataclass(slots=True)
 class _Host:
     rows: dict[int, deque[Row]] = field(default_factory=dict)  # by layout
-    minute: int = 0
-    cpu: deque[float | None] = field(default_factory=lambda: deque(maxlen=HISTORY_MINUTES))
     vitals: Vitals | None = None  # by the rows above; computed when somebody asks
 
 
@@ -136,6 +130,7 @@ class Live:
         self._layout_of = layout_of
         self._hosts: dict[int, _Host] = {}
         self._compiled: dict[tuple[int, str], Compiled | None] = {}
+        self.last_hour = LastHour(layout_of)
         self._beats: dict[int, set[Subscription]] = {}
         self._changes: set[Subscription] = set()
 
@@ -146,8 +141,11 @@ class Live:
         def after_commit() -> None:
             for batch in accepted:
                 for row in batch.rows:
-                    if batch.live or 0 <= batch.received_ms - row.wall_ms < RECENT_MS:
+                    age_ms = batch.received_ms - row.wall_ms
+                    if batch.live or 0 <= age_ms < RECENT_MS:
                         self._take(batch.host_id, row)
+                    if age_ms < SPAN_MS:
+                        self.last_hour.note(batch.host_id, row)
 
         return after_commit
 
@@ -165,6 +163,7 @@ class Live:
     def forget(self, host_id: int) -> None:
         """Drop what is kept of a host that is not watched any more."""
         self._hosts.pop(host_id, None)
+        self.last_hour.forget(host_id)
 
     @contextmanager
     def beats(self, host_id: int) -> Iterator[Subscription]:
@@ -229,28 +228,6 @@ class Live:
         )
         return Fullest(found.labels.get("mountpoint", ""), found.value, float(size), float(left))
 
-    def cpu_history(self, host_id: int) -> list[float | None]:
-        """CPU in use once a minute over the last hour, oldest first."""
-        host = self._hosts.get(host_id)
-        return list(host.cpu) if host else []
-
-    def seed(self, host_id: int, cpu: Iterable[float | None]) -> None:
-        """Give a host the history it had before the start, unless it has one by now."""
-        host = self._hosts.setdefault(host_id, _Host())
-        if not host.cpu:
-            host.cpu.extend(cpu)
-
-    def seed_from(self, select: Select, host_id: int, now_ms: int) -> None:
-        """Give a host the history that the series store remembers; `select` is that of `store.series.SeriesStore`."""
-        minutes = np.arange(-HISTORY_MINUTES, 1, dtype=np.int64) * MINUTE_MS + now_ms // MINUTE_MS * MINUTE_MS
-        matchers = [Matcher(NAME_LABEL, "=", CPU_SECONDS), Matcher("mode", "=~", "idle|iowait")]
-        found = select(matchers, int(minutes[0]) - MINUTE_MS, now_ms + 1, host_ids=[host_id], resolution_ms=0)
-        cores = sum(one.labels["mode"] == "idle" for one in found)
-        if cores:
-            stood = [resample(one.times, one.values, minutes, lookback_ms=MINUTE_MS) for one in found]
-            busy = 1 - increments(np.sum(stood, axis=0)) / (cores * MINUTE_MS / 1000)
-            self.seed(host_id, [min(max(float(one), 0.0), 1.0) if np.isfinite(one) else None for one in busy])
-
     def _subscribe(self) -> Subscription:
         if self.subscribers >= SUBSCRIBERS_MOST:
             raise TooMuch("Too many pages are open at once.", retry_after_seconds=10, hint="Close some of them.")
@@ -266,8 +243,6 @@ class Live:
         before = rows[-1] if rows else None
         rows.append(row)
         host.vitals = None
-        if row.wall_ms // MINUTE_MS != host.minute:
-            self._note_minute(host, row.wall_ms // MINUTE_MS)
         if subscriptions := self._beats.get(host_id):
             beat = _beat(host_id, before, row)
             for subscription in subscriptions:
@@ -299,12 +274,6 @@ class Live:
         into, out_of = np.array(shared).T
         values[into] = _values(last)[out_of]
         return [Row(row.layout_id, last.wall_ms, values.tobytes())]
-
-    def _note_minute(self, host: _Host, minute: int) -> None:
-        missing = minute - host.minute - 1 if host.minute else 0
-        host.cpu.extend([None] * min(max(missing, 0), HISTORY_MINUTES))
-        host.cpu.append(self._measure(host, VITALS[0]))
-        host.minute = minute
 
     def _measure_all(
         self, hosts: Sequence[_Host], compiled: Compiled | None, name: str, rows: Rows

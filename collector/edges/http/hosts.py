@@ -78,7 +78,7 @@ async def show_all(request: web.Request) -> Page:
     rows.sort(key=_SORTS[sort.lstrip("-")], reverse=sort.startswith("-"))
     shown = rows[(page - 1) * PAGE_ROWS : page * PAGE_ROWS]
     for row in shown:
-        row["cpu"] = context.live.cpu_history(row["host"].id) if context.live else []
+        row["cpu"] = context.live.last_hour.busy(row["host"].id) if context.live else []
     return Page(
         "hosts.html",
         {

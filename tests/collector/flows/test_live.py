@@ -103,7 +103,9 @@ def test_the_history_has_one_point_a_minute_and_gaps_where_nothing_came() -> Non
     live = Live(LAYOUTS.get)
     for seconds in (*range(0, 120, 10), *range(240, 300, 10)):
         feed(live, (START_MS + seconds * 1000, seconds * 0.8, 50.0))
-    assert live.cpu_history(1) == [None, pytest.approx(0.2), None, None, pytest.approx(0.2)]
+    assert live.last_hour.busy(1)[-5:] == [None, pytest.approx(0.2), None, None, None]
+    feed(live, (START_MS + 300_000, 240.0, 50.0))
+    assert live.last_hour.busy(1)[-3:] == [None, None, pytest.approx(0.2)]
 
 
 def test_the_vitals_of_many_hosts_are_those_of_each_alone() -> None:
@@ -131,15 +133,11 @@ def test_vitals_follow_the_next_row() -> None:
 
 def test_a_host_with_a_history_only_has_no_vitals_yet() -> None:
     live = Live(LAYOUTS.get)
-    live.seed(1, [0.1])
+    feed(live, (START_MS, 100.0, 50.0), (START_MS + 60_000, 130.0, 50.0), fresh=False)
+    assert live.last_hour.busy(1)[-1] == pytest.approx(0.5)
     assert live.vitals(1) is None
-
-
-def test_a_seed_fills_only_an_empty_history() -> None:
-    live = Live(LAYOUTS.get)
-    live.seed(1, [0.1, 0.2])
-    live.seed(1, [0.9])
-    assert live.cpu_history(1) == [0.1, 0.2]
+    live.forget(1)
+    assert live.last_hour.busy(1) == []
 
 
 async def test_subscribers_get_a_row_with_the_one_before_it() -> None:

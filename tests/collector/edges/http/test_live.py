@@ -11,7 +11,8 @@ from aiohttp.test_utils import TestClient, TestServer
 from collector.domain.sample import Accepted
 from collector.edges.http import ROUTES
 from collector.edges.http.frame import build
-from collector.flows.live import HISTORY_MINUTES, Live
+from collector.flows.hour import MINUTES
+from collector.flows.live import Live
 from collector.store.database import Database
 from tests.collector.edges.http import world
 from tests.collector.edges.http.conftest import signed_in
@@ -62,9 +63,23 @@ async def test_strangers_hear_nothing(sqlite: Database) -> None:
 async def test_a_restart_keeps_the_last_hour_of_each_host(sqlite: Database) -> None:
     made = await world.make(sqlite, hosts=1, history_ms=30 * world.MINUTE_MS)
     fresh = Live(made.series.layouts.get)
-    fresh.seed_from(made.series.select, 1, made.now_ms)
-    history = fresh.cpu_history(1)
-    assert len(history) == HISTORY_MINUTES
+    fresh.last_hour.recall(made.series.select, 1, made.now_ms)
+    history = fresh.last_hour.busy(1)
+    assert len(history) == MINUTES
     assert history[0] is None
+    middle = made.now_ms - 10 * world.MINUTE_MS - world.MINUTE_MS // 2
+    assert history[-11] == pytest.approx(world.busy(middle, 0) * 0.96, abs=0.02)
+
+
+async def test_the_last_hour_is_there_when_it_arrives_late(sqlite: Database) -> None:
+    made = await world.make(sqlite, hosts=1, history_ms=world.MINUTE_MS)
+    fresh = Live(made.series.layouts.get)
+    late = [world.row(made.now_ms - n * world.BEAT_MS, 0) for n in range(240, 0, -1)]
+    newer = [world.row(made.now_ms, 0)]
+    fresh.absorb(None, [Accepted("a", 1, made.now_ms, live=True, rows=newer)])()  # type: ignore[arg-type]
+    fresh.absorb(None, [Accepted("a", 1, made.now_ms, live=False, rows=late)])()  # type: ignore[arg-type]
+    history = fresh.last_hour.busy(1)
+    assert len(history) == MINUTES
+    assert [one is None for one in history] == [True] * 20 + [False] * 40
     middle = made.now_ms - 10 * world.MINUTE_MS - world.MINUTE_MS // 2
     assert history[-11] == pytest.approx(world.busy(middle, 0) * 0.96, abs=0.02)
