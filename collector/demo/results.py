@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from collector.demo.story import Story
 from collector.domain.interval import Span
+from collector.domain.message import Message, Value
 from collector.domain.sample import State
 from protos.telemetry.v1 import telemetry_pb2 as pb
 
@@ -37,7 +38,7 @@ def results(watch: Watch, story: Story, span: Span, *, interval_ms: int) -> list
     """What `watch` found in `span`, looking every `interval_ms`."""
     times = _times(watch, story, span, interval_ms)
     states = np.full(times.size, int(State.UP))
-    reasons = [""] * times.size
+    reasons: list[Message | None] = [None] * times.size
     for incident in story.incidents_of(watch.key):
         inside = np.flatnonzero((times >= incident.span.since_ms) & (times < incident.span.until_ms))
         states[inside] = int(incident.state)
@@ -50,7 +51,8 @@ def results(watch: Watch, story: Story, span: Span, *, interval_ms: int) -> list
             wall_ms=wall_ms,
             state=pb.State.Name(state),
             latency_seconds=latency,
-            reason=reason,
+            reason=reason or "",
+            wording=_wording(reason) if reason else None,
             since_ms=wall_ms,
             attempts=1,
             interval_ms=interval_ms,
@@ -60,6 +62,15 @@ def results(watch: Watch, story: Story, span: Span, *, interval_ms: int) -> list
             times.tolist(), states.tolist(), latencies.tolist(), reasons, strict=True
         )
     ]
+
+
+def _wording(value: Value) -> pb.Reason:
+    """A reason or one of its values as an agent sends it."""
+    if isinstance(value, Message):
+        return pb.Reason(template=value.template, values={name: _wording(one) for name, one in value.values.items()})
+    if isinstance(value, int):
+        return pb.Reason(whole=value)
+    return pb.Reason(number=value) if isinstance(value, float) else pb.Reason(text=value)
 
 
 def _times(watch: Watch, story: Story, span: Span, interval_ms: int) -> NDArray[np.int64]:

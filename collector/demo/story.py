@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from collector.demo.machine import Stress
 from collector.domain.interval import Span
+from collector.domain.message import Message
 from collector.domain.sample import State
 
 MINUTE_MS = 60_000
@@ -25,12 +26,42 @@ At = Callable[[int, str, float], Span]
 
 TO_COME = 160
 """Small incidents while somebody looks: enough for a day."""
+
+
+def _answered(status: int) -> Message:
+    return Message("HTTP {status} instead of {wanted} after {seconds} s", status=status, wanted="200–299", seconds=0.21)
+
+
+def _slow(took_seconds: float) -> Message:
+    found = Message("HTTP {status} after {seconds} s", status=200, seconds=took_seconds)
+    return Message("{finding}: slower than {seconds} s", finding=found, seconds=2.0)
+
+
+def _silent(address: str) -> Message:
+    return Message("{address} did not answer within {seconds} s", address=address, seconds=5.0)
+
+
+def _closed(address: str) -> Message:
+    return Message("Connection to {address} refused: nothing listens there", address=address)
+
+
+def _no_route(address: str) -> Message:
+    return Message("Connection to {address} failed: {error}", address=address, error="No route to host")
+
+
+def _old(path: str, *, hours: int, most: int) -> Message:
+    age, limit = Message("{count} h", count=hours), Message("{count} h", count=most)
+    return Message("{path} is {age} old, more than {limit}", path=path, age=age, limit=limit)
+
+
+SURABAYA = "192.0.2.62:7443"
 TROUBLE = (
-    ("loyalty.page", "https://pilot.nusantara.example/poin answered 503"),
-    ("pos.surabaya", "no route to the host"),
-    ("cache.redis", "the connection was refused"),
-    ("shop.page", "https://toko.nusantara.example/ answered 502"),
+    ("loyalty.page", _answered(503)),
+    ("pos.surabaya", _no_route(SURABAYA)),
+    ("cache.redis", _closed("cache-1.nusantara.example:6379")),
+    ("shop.page", _answered(502)),
 )
+"""What agents would say of it, in their own sentences."""
 
 
 class Incident(NamedTuple):
@@ -39,7 +70,7 @@ class Incident(NamedTuple):
     checks: tuple[str, ...]
     span: Span
     state: State
-    reason: str
+    reason: Message
 
 
 class Silence(NamedTuple):
@@ -101,26 +132,33 @@ def tell(start_ms: int, now_ms: int) -> Story:
 def _past(at: At) -> Iterable[Incident]:
     down, degraded = State.DOWN, State.DEGRADED
     told = (
-        (("shop.page",), 27, "10:14:03.120", 95.25, down, "https://toko.nusantara.example/ answered 502"),
-        (("mail.smtp", "mail.imap"), 24, "01:00:00", 5070.0, down, "the connection was refused"),
+        (("shop.page",), 27, "10:14:03.120", 95.25, down, _answered(502)),
+        (("mail.smtp", "mail.imap"), 24, "01:00:00", 5070.0, down, _closed("mail-1.nusantara.example:25")),
         (
             ("database.primary",),
             19,
             "10:21:40.500",
             47 * 60.0,
             down,
-            "db-1.nusantara.example:5432 refused the connection",
+            _closed("db-1.nusantara.example:5432"),
         ),
-        (("shop.checkout",), 19, "10:22:05", 2830.5, down, "https://toko.nusantara.example/kasir/health answered 503"),
-        (("dns.inside", "mail.mx"), 9, "09:02:30.750", 41.5, down, "192.0.2.53 did not answer within 5 s"),
-        (("backup-1.nightly-database",), 8, "03:00:00", 22_320.0, down, "latest.dump is 27 h old, more than 26 h"),
-        (("intranet.page",), 6, "11:40:18.900", 7984.0, down, "http://intranet.nusantara.example/ answered 500"),
-        (("shop.page",), 4, "20:07:44.610", 132.4, down, "https://toko.nusantara.example/ did not answer within 5 s"),
-        (("pos.jakarta", "pos.makassar"), 14, "12:00:20", 412.0, down, "the licence server refused"),
-        (("pos.makassar",), 3, "09:26:10", 1563.0, down, "192.0.2.63:7443 refused the connection"),
-        (("warehouse.page",), 2, "16:12:00", 1975.0, degraded, "it took 3.4 s, more than 2 s"),
-        (("payments.gateway",), 1, "08:03:27.330", 688.21, down, "https://gateway.bayar.example/v2/ping answered 504"),
-        (("loyalty.page",), 1, "10:15:00", 2400.0, down, "https://pilot.nusantara.example/poin answered 503"),
+        (("shop.checkout",), 19, "10:22:05", 2830.5, down, _answered(503)),
+        (("dns.inside", "mail.mx"), 9, "09:02:30.750", 41.5, down, _silent("192.0.2.53:53")),
+        (
+            ("backup-1.nightly-database",),
+            8,
+            "03:00:00",
+            22_320.0,
+            down,
+            _old("/srv/backup/latest.dump", hours=27, most=26),
+        ),
+        (("intranet.page",), 6, "11:40:18.900", 7984.0, down, _answered(500)),
+        (("shop.page",), 4, "20:07:44.610", 132.4, down, _silent("https://toko.nusantara.example/")),
+        (("pos.jakarta", "pos.makassar"), 14, "12:00:20", 412.0, down, _closed("192.0.2.60:7443")),
+        (("pos.makassar",), 3, "09:26:10", 1563.0, down, _closed("192.0.2.63:7443")),
+        (("warehouse.page",), 2, "16:12:00", 1975.0, degraded, _slow(3.4)),
+        (("payments.gateway",), 1, "08:03:27.330", 688.21, down, _answered(504)),
+        (("loyalty.page",), 1, "10:15:00", 2400.0, down, _answered(503)),
     )
     for checks, days_ago, clock, seconds, state, reason in told:
         yield Incident(checks, at(days_ago, clock, seconds), state, reason)
@@ -130,19 +168,19 @@ def _flapping(at: At) -> Iterable[Incident]:
     """The line to Surabaya on a bad day."""
     for clock, seconds in (("14:02:11", 64.0), ("14:31:40.2", 118.7), ("15:05:05", 75.3), ("15:58:20", 201.0)):
         span = at(12, clock, seconds)
-        yield Incident(("branch.surabaya", "pos.surabaya"), span, State.DOWN, "no route to the host")
+        yield Incident(("branch.surabaya", "pos.surabaya"), span, State.DOWN, _no_route(SURABAYA))
 
 
-def _slow_afternoon(span: Span) -> tuple[tuple[str, ...], Span, State, str]:
-    return ("shop.page", "shop.checkout"), span, State.DEGRADED, "it took 4.1 s, more than 2 s"
+def _slow_afternoon(span: Span) -> tuple[tuple[str, ...], Span, State, Message]:
+    return ("shop.page", "shop.checkout"), span, State.DEGRADED, _slow(4.1)
 
 
 def _present(now_ms: int) -> Iterable[Incident]:
     """What is wrong just now, and what will be while somebody looks."""
     intranet = Span(now_ms - 22 * MINUTE_MS, now_ms + 14 * MINUTE_MS)
-    yield Incident(("intranet.page",), intranet, State.DOWN, "http://intranet.nusantara.example/ answered 500")
+    yield Incident(("intranet.page",), intranet, State.DOWN, _answered(500))
     warehouse = Span(now_ms - 126 * MINUTE_MS, now_ms + 40 * MINUTE_MS)
-    yield Incident(("warehouse.page",), warehouse, State.DEGRADED, "it took 3.1 s, more than 2 s")
+    yield Incident(("warehouse.page",), warehouse, State.DEGRADED, _slow(3.1))
     for number in range(TO_COME):
         since_ms = now_ms + (2 + number * 9) * MINUTE_MS
         check, reason = TROUBLE[number % len(TROUBLE)]

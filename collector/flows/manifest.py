@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from collector.domain.errors import CollectorError, InvalidInput
+from collector.domain.message import Message
 from collector.domain.registers import NAMES, REGISTERS, named
 from collector.domain.registers.base import Record, Register, Who
 from collector.domain.registers.document import as_document, difference
@@ -99,14 +100,14 @@ def apply(
             places |= _places(document, path, found)
         except CollectorError as error:
             where = _places(document, path, (path,)).get(path, path)
-            raise type(error)(f"{where}: {error.message}", hint=error.hint) from error
+            raise type(error)(Message("{place}: {error}", place=where, error=error.message), hint=error.hint) from error
         else:
             steps.append(_step(connection, register, done))
             changes += done
     if problems:
-        count = "one thing is" if len(problems) == 1 else f"{len(problems)} things are"
+        count = Message("Nothing was applied: {count} things are wrong.", count=len(problems))
         raise InvalidInput(
-            f"Nothing was applied: {count} wrong.",
+            count if len(problems) > 1 else "Nothing was applied: one thing is wrong.",
             fields=problems,
             places=places,
             hint="Mend that and apply again; each register's page About says what its fields take.",
@@ -222,11 +223,12 @@ def _move(
     if wanted not in {state.name for state in register.life.states}:
         known = ", ".join(state.name for state in register.life.states)
         words = Words(f"must be one of: {known}", f"harus salah satu dari: {known}")
-        raise InvalidInput(f"'{wanted}' is no state.", fields={"state": words})
+        raise InvalidInput(Message("'{state}' is no state.", state=wanted), fields={"state": words})
     way = register.life.path(record.state, wanted)
     if way is None:
         words = Words(f"cannot follow {record.state}", f"tidak dapat mengikuti {record.state}")
-        raise InvalidInput(f"'{wanted}' cannot follow '{record.state}'.", fields={"state": words})
+        message = Message("'{state}' cannot follow '{present}'.", state=wanted, present=record.state)
+        raise InvalidInput(message, fields={"state": words})
     return [recorder.transition(connection, who, register.name, record.key, each.name, why=why) for each in way]
 
 

@@ -12,9 +12,10 @@ from typing import Any
 import yaml
 
 from collector.domain.errors import InvalidInput
+from collector.domain.message import Message, mark
 
 DOCUMENTS_MOST = 5000
-NOTHING = "Nothing was applied."
+NOTHING = mark("Nothing was applied.")
 
 
 class _Loader(yaml.SafeLoader):
@@ -81,14 +82,19 @@ def read(text: str, file: str = "") -> list[Document]:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 1
         words = ", ".join(part for part in (error.problem, error.context) if part)
-        where = f"{file}:{line}" if file else f"line {line}"
-        raise InvalidInput(f"The documents cannot be read: {where}: {words}.", hint=NOTHING) from error
+        where = f"{file}:{line}" if file else Message("line {line}", line=line)
+        raise InvalidInput(_unreadable(where, words), hint=NOTHING) from error
     except (yaml.YAMLError, RecursionError) as error:
         words = " ".join(str(error).split()) or type(error).__name__
-        raise InvalidInput(f"The documents cannot be read: {file or 'the text'}: {words}.", hint=NOTHING) from error
+        raise InvalidInput(_unreadable(file or Message("the text"), words), hint=NOTHING) from error
     if len(documents) > DOCUMENTS_MOST:
-        raise InvalidInput(f"At most {DOCUMENTS_MOST} documents can be applied at once.", hint="Split the file.")
+        many = Message("At most {count} documents can be applied at once.", count=DOCUMENTS_MOST)
+        raise InvalidInput(many, hint="Split the file.")
     return documents
+
+
+def _unreadable(place: str, error: str) -> Message:
+    return Message("The documents cannot be read: {place}: {error}.", place=place, error=error)
 
 
 def _document(loader: _Loader, node: yaml.Node, place: Place) -> Document:
@@ -96,9 +102,10 @@ def _document(loader: _Loader, node: yaml.Node, place: Place) -> Document:
         made = loader.construct_document(node)
     except ValueError as error:
         # What looks like a date and is none.
-        raise InvalidInput(f"The documents cannot be read: {place.of()}: {error}.", hint=NOTHING) from error
+        raise InvalidInput(_unreadable(place.of(), str(error)), hint=NOTHING) from error
     if not isinstance(made, dict) or not all(isinstance(name, str) for name in made):
-        raise InvalidInput(f"{place.of()} is not a mapping of fields.", hint="Write name: value, one a line.")
+        message = Message("{place} is not a mapping of fields.", place=place.of())
+        raise InvalidInput(message, hint="Write name: value, one a line.")
     return Document(made, place)
 
 

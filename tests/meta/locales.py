@@ -22,7 +22,10 @@ from babel.messages.pofile import read_po, write_po
 ROOT = Path(__file__).resolve().parents[2]
 TEMPLATES = ROOT / "web" / "templates"
 SOURCE = ROOT / "web" / "source"
-SPEAKERS = (ROOT / "agent", *(ROOT / "collector" / name for name in ("edges", "flows", "domain", "store", "notify")))
+SPEAKERS = (
+    ROOT / "agent",
+    *(ROOT / "collector" / name for name in ("edges", "flows", "domain", "store", "notify", "demo")),
+)
 SENTENCES = frozenset({"mark", "Message", "Reason"})
 CATALOGUE = ROOT / "web" / "locales" / "id" / "LC_MESSAGES" / "messages.po"
 LANGUAGE = "id"

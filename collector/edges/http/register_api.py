@@ -219,7 +219,8 @@ def _documents(raw: bytes) -> list[Document]:
     found = [document for file, text in texts.items() for document in written.read(text, file)]
     if len(found) > written.DOCUMENTS_MOST:
         raise InvalidInput(
-            f"At most {written.DOCUMENTS_MOST} documents can be applied at once.", hint="Apply in parts."
+            Message("At most {count} documents can be applied at once.", count=written.DOCUMENTS_MOST),
+            hint="Apply in parts.",
         )
     return found
 

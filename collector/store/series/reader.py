@@ -91,7 +91,7 @@ class Reader:
         if aggregate not in rollup.AGGREGATES:
             raise InvalidInput(
                 Message("Unknown aggregate “{name}”.", name=aggregate),
-                fields={"aggregate": ", ".join(rollup.AGGREGATES)},
+                fields={"aggregate": Message("one of {allowed}", allowed=", ".join(rollup.AGGREGATES))},
             )
         level = self._level(since_ms, until_ms, resolution_ms)
         plan = self._plan(matchers, host_ids, names=names)
