@@ -154,8 +154,8 @@ def _metrics() -> tuple[Part, ...]:
     ours = Metrics()
     counted = [one for one in vars(ours).values() if isinstance(one, MetricWrapperBase)]
     process = [one for one in ours.registry.collect() if one.name.startswith("process_")]
-    told = [_metric(one.name, one.type, getattr(one, "_labelnames", ()), one.documentation) for one in decided]
-    own = [_metric(one._name, one._type, one._labelnames, one._documentation) for one in counted]
+    told = [_metric(one.name, "gauge", one.labels, one.help) for one in decided]
+    own = [_metric(one._name, one._type or "unknown", one._labelnames, one._documentation) for one in counted]
     own += [
         _metric(one.name, one.type, getattr(one, "_labelnames", ()), one.documentation)
         for one in series_families(statistics, now_ms=0)

@@ -61,11 +61,25 @@ def head(name: str, text: str, kind: str) -> str:
     return f"# HELP {name} {text}\n# TYPE {name} {kind}\n"
 
 
-def gauge(name: str, text: str, values: Iterable[tuple[tuple[str, ...], float]], labels: tuple[str, ...]) -> str:
-    """A gauge of ours from (label values, value) pairs, in either format; as `metrics.gauge` has it."""
+class Family(NamedTuple):
+    """A gauge of ours: what is told about it, and its samples as lines, in either format."""
+
+    name: str
+    help: str
+    labels: tuple[str, ...]
+    lines: str
+
+    @property
+    def text(self) -> str:
+        """As a scraper reads it."""
+        return head(self.name, self.help, "gauge") + self.lines
+
+
+def gauge(name: str, text: str, values: Iterable[tuple[tuple[str, ...], float]], labels: tuple[str, ...]) -> Family:
+    """A gauge of ours from (label values, value) pairs, as `metrics.gauge` has it."""
     name = f"sigap_{name}"
-    lines = [head(name, text, "gauge")]
+    lines = []
     for label_values, value in values:
         pairs = ",".join([f'{label}="{escaped(one)}"' for label, one in zip(labels, label_values, strict=True)])
         lines.append(f"{name}{{{pairs}}} {number(float(value))}\n" if pairs else f"{name} {number(float(value))}\n")
-    return "".join(lines)
+    return Family(name, text, labels, "".join(lines))

@@ -17,8 +17,9 @@ from prometheus_client.registry import CollectorRegistry
 
 from collector.domain.access import Standing
 from collector.domain.sample import State
+from collector.domain.sla import Verdict
 from collector.edges.http.context import Context, context_of
-from collector.edges.http.exposition import escaped, format_of, gauge, head, number
+from collector.edges.http.exposition import Family, escaped, format_of, gauge, number
 from collector.edges.http.routing import Permission, Route
 from collector.metrics import series_families
 from collector.store import accounts, agents, alerts, outbox, registers, sessions, sla, status
@@ -45,12 +46,16 @@ async def _read(context: Context) -> tuple[list[Metric], bytes]:
     kept, now_ms = context.scrape, context.clock()
     if not kept or now_ms - kept["at_ms"] >= FRESH_MS:
         statistics = await asyncio.to_thread(context.series.statistics)
-        text = await context.db.read(lambda connection: "".join(families(connection, now_ms)).encode())
+        text = await context.db.read(lambda connection: _text(connection, now_ms))
         kept.update(at_ms=now_ms, store=series_families(statistics, now_ms=now_ms), text=text)
     return kept["store"], kept["text"]
 
 
-def families(connection: Connection, now_ms: int) -> Iterator[str]:
+def _text(connection: Connection, now_ms: int) -> bytes:
+    return "".join(family.text for family in families(connection, now_ms)).encode()
+
+
+def families(connection: Connection, now_ms: int) -> Iterator[Family]:
     """What the database says: services, checks, hosts, agents, alerts, messages."""
     yield from _services(connection, now_ms)
     yield from _subjects(connection)
@@ -65,7 +70,7 @@ def families(connection: Connection, now_ms: int) -> Iterator[str]:
     yield gauge("outbox_oldest_seconds", "Age of the oldest notification that waits.", [((), oldest)], ())
 
 
-def _services(connection: Connection, now_ms: int) -> Iterator[str]:
+def _services(connection: Connection, now_ms: int) -> Iterator[Family]:
     records = {one.id: one for one in registers.all_of(connection, "service")}
     history = sla.versions(connection)
     info = [((one.key, one.name, one.criticality, one.owner), 1.0) for one in records.values()]
@@ -80,7 +85,7 @@ def _services(connection: Connection, now_ms: int) -> Iterator[str]:
     yield from _availability(found)
 
 
-def _availability(found: dict[str, sla.Availability]) -> Iterator[str]:
+def _availability(found: dict[str, sla.Availability]) -> Iterator[Family]:
     def bounds(one: sla.Availability) -> Iterable[tuple[str, Fraction | None]]:
         judged = one.evaluation
         return (("strict", judged.strict), ("lenient", judged.lenient), ("measured", judged.measured))
@@ -106,9 +111,14 @@ def _availability(found: dict[str, sla.Availability]) -> Iterator[str]:
     left = [((key,), one.budget.left_ms / 1_000) for key, one in promised.items()]
     text = "Allowance that is left; negative after a breach."
     yield gauge("service_error_budget_left_seconds", text, left, ("service",))
+    verdicts = [
+        ((key, verdict.value), float(one.verdict is verdict)) for key, one in promised.items() for verdict in Verdict
+    ]
+    text = "1 for what can be said of the promise by now; met only once its month is over."
+    yield gauge("service_verdict", text, verdicts, ("service", "verdict"))
 
 
-def _subjects(connection: Connection) -> Iterator[str]:
+def _subjects(connection: Connection) -> Iterator[Family]:
     for subject in ("service", "check", "host"):
         keys = registers.keys_in_use(connection, subject)
         now = status.present(connection, subject)
@@ -120,13 +130,12 @@ def _subjects(connection: Connection) -> Iterator[str]:
             )
             for state in State
         }
-        yield head(name, f"1 for the state that the {subject} is in.", "gauge")
-        for record_id, key in keys.items():
-            state = now[record_id].state if record_id in now else State.UNKNOWN
-            yield lines[state].replace("\0", escaped(key))
+        states = {one: now[one].state if one in now else State.UNKNOWN for one in keys}
+        told = "".join(lines[states[one]].replace("\0", escaped(key)) for one, key in keys.items())
+        yield Family(name, f"1 for the state that the {subject} is in.", (subject, "state"), told)
 
 
-def _agents(connection: Connection, now_ms: int) -> Iterator[str]:
+def _agents(connection: Connection, now_ms: int) -> Iterator[Family]:
     hosts = {one.id: one for one in registers.all_of(connection, "host")}
     info = [((one.key, one.name, one.site, one.environment), 1.0) for one in hosts.values()]
     yield gauge("host_info", "Names of hosts.", info, ("host", "name", "site", "environment"))
@@ -143,7 +152,7 @@ def _agents(connection: Connection, now_ms: int) -> Iterator[str]:
     yield gauge("agent_certificate_expiry_timestamp_seconds", "End of the agent's certificate.", ends, ("host",))
 
 
-def _accounts(connection: Connection, now_ms: int) -> Iterator[str]:
+def _accounts(connection: Connection, now_ms: int) -> Iterator[Family]:
     standings = Counter(one.standing for one in accounts.everybody(connection))
     values = [((standing.value,), float(standings[standing])) for standing in Standing]
     yield gauge("accounts", "Accounts by state: active, invited, disabled.", values, ("state",))
