@@ -35,9 +35,7 @@ class Metrics:
         self.ingest_gap_samples = self._counter(
             "ingest_gap_samples", "Samples that agents declared lost, by reason.", "reason"
         )
-        self.ingest_gaps = self._counter(
-            "ingest_gaps", "Gaps: what is known to be lost, by reason.", "reason"
-        )
+        self.ingest_gaps = self._counter("ingest_gaps", "Gaps: what is known to be lost, by reason.", "reason")
         self.ingest_commit = self._histogram("ingest_commit_seconds", "Time from handing a group over to its commit.")
         self.ingest_sink_failures = self._counter("ingest_sink_failures", "Failures of a part fed by ingest.", "sink")
         self.ingest_refused_rows = self._counter(

@@ -322,8 +322,9 @@ class Draft:
         lost = self._lost.get(gap.epoch)
         if lost is not None and gap.reason is GapReason.RESYNC and gap.to_seq <= lost.to_seq:
             # The agent only says that it cannot send these any more; that it was told to delete them is known here.
-            span = {"from_ms": lost.from_ms, "to_ms": min(lost.to_ms, latest)}
-            kept = kept._replace(reason=GapReason.RESTORED, evidence=True, **span)
+            kept = kept._replace(
+                reason=GapReason.RESTORED, evidence=True, from_ms=lost.from_ms, to_ms=min(lost.to_ms, latest)
+            )
         return [RecordGap(kept), *self._advance(gap.epoch, lane, gap.to_seq, gap.last_digest)]
 
     def _end(self, end: LaneEnd) -> list[Effect]:
