@@ -18,7 +18,7 @@ from agent import remembered, sampler, schedule
 from agent.beat import Beat
 from agent.config import Config, ConfigError
 from agent.identity import Identity
-from agent.probes.definition import Central, central_checks
+from agent.probes.definition import Central, Declined, central_checks
 from agent.probes.self_metrics import Source
 from agent.sample import Moment, Sample
 from agent.sampler import Sampler
@@ -101,7 +101,7 @@ class Pipeline:
         self._link: Link | None = None
         self._identity: Identity | None = None
         self._central: Sequence[Central] = remembered.load(config.state_directory)
-        self._refusals: list[str] = []
+        self._declined: list[Declined] = []
         self._offers = threading.Lock()
         self._offered: Sequence[Central] | None = None  # by the collector, and not adopted yet
         self._sampler: Sampler | None = None
@@ -221,12 +221,12 @@ class Pipeline:
             self._sampler.replace_checks([*schedule.own_checks(self._config), *self._central_checks()])
 
     def _central_checks(self) -> list[sampler.Scheduled]:
-        checks, refusals = central_checks(self._central, allowed=self._config.accepts_checks)
-        if refusals != self._refusals:
-            self._refusals = refusals
-            for refusal in refusals:
-                logger.warning("central_check_refused reason=%r", refusal)
-        return schedule.scheduled(checks)
+        checks, declined = central_checks(self._central, allowed=self._config.accepts_checks)
+        if declined != self._declined:
+            self._declined = declined
+            for one in declined:
+                logger.warning("central_check_refused check=%s reason=%r", one.name, one.why)
+        return schedule.scheduled(checks) + schedule.declined(declined)
 
     # ── looking after itself ────────────────────────────────────────────────────────────────────────────────────────
 

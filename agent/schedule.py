@@ -13,7 +13,7 @@ from agent.beat import Scheduled
 from agent.config import Config
 from agent.probes import Host
 from agent.probes.check import Check
-from agent.probes.definition import describe
+from agent.probes.definition import Declined, describe
 from agent.probes.discovery import Discovery
 from agent.probes.self_metrics import Source
 from agent.version import VERSION
@@ -22,6 +22,8 @@ LAST_RESORT_SECONDS = 2.0
 """How much longer than the check's own limits the sampler waits before it gives a check up as hanging."""
 
 DISCOVERY_TIMEOUT_SECONDS = 20.0
+DECLINED_SECONDS = 60.0
+"""How often it is said that a check of the collector's is not run."""
 
 
 def host_probes(config: Config, *, sources: Sequence[Source] = ()) -> list[Scheduled]:
@@ -52,6 +54,11 @@ def scheduled(checks: Iterable[Check]) -> list[Scheduled]:
         )
         for check in checks
     ]
+
+
+def declined(refused: Iterable[Declined]) -> list[Scheduled]:
+    """What is said of central checks that are not run."""
+    return [Scheduled(one, DECLINED_SECONDS, LAST_RESORT_SECONDS, one.name) for one in refused]
 
 
 def discovery(config: Config) -> Scheduled:

@@ -8,17 +8,22 @@ from __future__ import annotations
 
 import types
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar, get_args, get_origin
 
 import msgspec
 
 from agent.probes import CHECKS
 from agent.probes.check import COMMON_OPTIONS, Check, Settings
+from agent.reason import Reason
+from agent.sample import Moment, Observation, Outcome, State
 
-CENTRAL_KINDS = ("dns", "http", "tcp", "tls")
+CENTRAL_KINDS = ("dns", "http", "systemd", "tcp", "tls")
+"""What looks at other hosts, at open ports, or at nothing but the state of a named unit."""
 CENTRAL_LIMIT = 200
 CENTRAL_INTERVAL_SECONDS = 10.0
 CENTRAL_OPTIONS_BYTES = 16 * 1024
+WIRE_ID_CHARACTERS = 128
 HIDDEN = "(hidden)"
 
 _UNITS = {"seconds": "seconds", "bytes": "bytes", "days": "days", "ratio": "parts of one, 0 to 1"}
@@ -43,6 +48,19 @@ class Central(NamedTuple):
     kind: str
     name: str
     options: bytes
+
+
+@dataclass(slots=True)
+class Declined:
+    """Stands in for a central check that this agent does not run: its result says why, or nobody would learn of it."""
+
+    name: str  # on the wire
+    why: str
+
+    def observe(self, _moment: Moment) -> Observation:
+        """Unknown, as nothing is looked at."""
+        reason = Reason("The agent does not run this check: {problem}", problem=self.why)
+        return Observation(outcome=Outcome(State.UNKNOWN, reason))
 
 
 def read_check(raw: Any, *, path: str, lax: bool = False) -> Settings:
@@ -140,26 +158,27 @@ def _shown(settings: Settings, name: str, value: Any) -> Any:
     return value
 
 
-def central_checks(definitions: Sequence[Central], *, allowed: bool) -> tuple[list[Check], list[str]]:
-    """The checks to run for the collector, and why the others are not run.
+def central_checks(definitions: Sequence[Central], *, allowed: bool) -> tuple[list[Check], list[Declined]]:
+    """The checks to run for the collector, and the first of those that are not run, with why.
 
     The agent's own file decides: nothing runs unless it allows central checks, and then only kinds that look at other
     hosts or at open ports, no option that reads a file of this host, not too often and not too many.
     """
-    if not allowed:
-        reason = "this agent's file does not allow central checks (central_checks: allow)"
-        return [], [f"{definition.id}: {reason}" for definition in definitions]
     checks: dict[str, Check] = {}
-    refusals: list[str] = []
+    declined: dict[str, Declined] = {}
     for definition in definitions:
         wire_id = f"central:{definition.id.removeprefix('central:')}"
         try:
+            if not allowed:
+                raise Refused(["this agent's file does not allow central checks (central_checks: allow)"])
             if len(checks) >= CENTRAL_LIMIT:
-                raise Refused([f"{wire_id}: more than {CENTRAL_LIMIT} central checks"])
+                raise Refused([f"more than {CENTRAL_LIMIT} central checks"])
             checks[wire_id] = Check(_central(definition, wire_id), wire_id=wire_id)
         except Refused as error:
-            refusals += error.problems
-    return list(checks.values()), refusals
+            if len(declined) < CENTRAL_LIMIT and len(wire_id) <= WIRE_ID_CHARACTERS:
+                why = "; ".join(problem.removeprefix(wire_id).lstrip(".: ") for problem in error.problems)
+                declined[wire_id] = Declined(wire_id, why)
+    return list(checks.values()), list(declined.values())
 
 
 def _central(definition: Central, wire_id: str) -> Settings:

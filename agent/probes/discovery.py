@@ -41,6 +41,7 @@ from agent.probes.bus import SYSTEM_BUS
 from agent.probes.definition import CENTRAL_KINDS
 from agent.probes.endpoint import Deadline
 from agent.probes.listening import Listener
+from agent.reason import Reason, apart
 from agent.sample import Document, Moment, Observation
 
 PROPOSALS_LIMIT = 100
@@ -123,12 +124,16 @@ def propose(listener: Listener, *, host_name: str) -> dict[str, Any]:
         options = {"url": f"http://{address}/", "status": ["200-499"]}
     elif kind == "tls":
         options["server_name"] = host_name
-    owner = listener.process or "A program"
+    if listener.process:
+        why = Reason("{program} listens on port {port}", program=listener.process, port=listener.port)
+    else:
+        why = Reason("A program listens on port {port}", port=listener.port)
     return {
         "name": f"{_slug(service)}-{listener.port}",
         "kind": kind,
         "options": options,
-        "why": f"{owner} listens on port {listener.port}",
+        "why": why,
+        "wording": apart(why),
         "process": listener.process,
         "central": kind in CENTRAL_KINDS,
     }
@@ -145,13 +150,18 @@ def _is_worth_watching(unit: service_manager.Unit, enabled: Collection[str]) -> 
 
 
 def _unit(unit: service_manager.Unit) -> dict[str, Any]:
+    if unit.active_state == "failed":
+        why = Reason("{unit} is failed: {description}", unit=unit.name, description=unit.description)
+    else:
+        why = Reason("{unit} is enabled: {description}", unit=unit.name, description=unit.description)
     return {
         "name": _slug(unit.name.removesuffix(".service")),
         "kind": "systemd",
         "options": {"unit": unit.name},
-        "why": f"{unit.name} is {'failed' if unit.active_state == 'failed' else 'enabled'}: {unit.description}",
+        "why": why,
+        "wording": apart(why),
         "process": "",
-        "central": False,
+        "central": "systemd" in CENTRAL_KINDS,
     }
 
 

@@ -165,7 +165,9 @@ def test_central_checks_run_where_the_file_allows_them(tmp_path: Path) -> None:
         work.lines[0].receive([central("db", "tcp", address=address), central("x", "file", path="/etc/shadow")])
         until(lambda: {"central:db", "local:gone"} <= work.results().keys(), "both checks have run")
         assert work.results()["central:db"].state == pb.STATE_UP
-        assert "central:x" not in work.results()
+        until(lambda: "central:x" in work.results(), "what is not run says so")
+        assert work.results()["central:x"].state == pb.STATE_UNKNOWN
+        assert "only runs from the agent's own file" in work.results()["central:x"].reason
 
 
 def test_central_checks_run_again_after_a_restart_without_the_collector(tmp_path: Path) -> None:
@@ -207,8 +209,9 @@ def test_central_checks_do_not_run_elsewhere(tmp_path: Path, caplog: pytest.LogC
         until(lambda: bool(work.lines), "the link is open")
         work.lines[0].receive([central("db", "tcp", address="127.0.0.1:1")])
         until(lambda: "central_check_refused" in caplog.text, "the refusal is logged")
-        until(lambda: "local:gone" in work.results(), "the agent's own check has run")
-        assert "central:db" not in work.results()
+        until(lambda: {"local:gone", "central:db"} <= work.results().keys(), "both have said something")
+        assert work.results()["central:db"].state == pb.STATE_UNKNOWN
+        assert "central_checks: allow" in work.results()["central:db"].reason
 
 
 def test_identity_that_comes_late_and_one_that_is_renewed_open_a_link(tmp_path: Path) -> None:

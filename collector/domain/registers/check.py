@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from collector.domain.registers import check_options
 from collector.domain.registers import fields as field
 from collector.domain.registers.base import Record, Register
 from collector.domain.registers.lifecycle import ACTIVE, REACTIVATE, RETIRED, LifeCycle, State, Transition
@@ -21,20 +22,8 @@ KINDS = choices(
     file=("File age and size", "Umur dan ukuran berkas"),
     ping=("Ping", "Ping"),
 )
-CENTRAL_OPTIONS: Mapping[str, tuple[str, ...]] = {
-    "dns": ("query", "record", "server", "expect", "code"),
-    "http": (
-        "url", "method", "headers", "body", "status", "contains", "lacks", "redirects",
-        "certificate_degraded_days", "certificate_down_days", "address_family",
-    ),
-    "tcp": ("address", "send", "expect"),
-    "tls": ("address", "server_name", "certificate_degraded_days", "certificate_down_days"),
-}  # fmt: skip
-"""What a check defined here may be and say: the first option of a kind is what it looks at. An agent refuses all else,
-whatever a collector says: other kinds and options look into the host and are for the agent's own file."""
 CENTRAL_INTERVAL_SECONDS = 10.0
 CENTRAL_KEY_CHARACTERS = 64
-COMMON_OPTIONS = ("retry_interval_seconds",)
 RETRY_PAUSE_SECONDS = 1.0
 """How long an agent waits between two attempts unless the options say otherwise."""
 
@@ -54,10 +43,24 @@ class Check(Record):
         listed=True,
         filtered=True,
     )
-    kind: str = field.one_of("Kind", "Jenis", KINDS, need=field.CREATE, listed=True, filtered=True)
+    kind: str = field.one_of(
+        "Kind",
+        "Jenis",
+        KINDS,
+        offered=check_options.KNOWN,
+        help=(
+            "Process, file and ping look into the host or need a right on it: write them in the agent's own file.",
+            "Proses, berkas, dan ping melihat ke dalam host atau memerlukan hak: ditulis di berkas agen.",
+        ),
+        need=field.CREATE,
+        listed=True,
+        filtered=True,
+    )
     options: Mapping[str, Any] = field.settings(
         "Options",
         "Opsi",
+        by="kind",
+        known=check_options.KNOWN,
         help=(
             "What this kind of check needs, one name=value a line, for example url=https://shop.example/ or "
             "address=db.example:5432.",
@@ -113,27 +116,15 @@ def an_agent_would_take_it(check: Check) -> Mapping[str, Words]:
     """A check defined here is one that an agent accepts from a collector."""
     if check.origin == AGENT:
         return {}
-    known = CENTRAL_OPTIONS.get(check.kind)
-    if known is None:
-        names = ", ".join(CENTRAL_OPTIONS)
+    if check.kind not in check_options.KNOWN:
+        names = ", ".join(check_options.KNOWN)
         return {
             "kind": Words(
                 f"must be {names}; others belong in the agent's file",
                 f"harus {names}; jenis lain ditulis di berkas agen",
             )
         }
-    problems: dict[str, Words] = {}
-    unknown = sorted(check.options.keys() - {*known, *COMMON_OPTIONS})
-    if not check.options.get(known[0]):
-        problems["options"] = Words(
-            f"'{known[0]}' is required: what to look at", f"'{known[0]}' wajib diisi: yang diperiksa"
-        )
-    elif unknown:
-        accepted = ", ".join((*known, *COMMON_OPTIONS))
-        problems["options"] = Words(
-            f"'{unknown[0]}' is unknown; accepted: {accepted}",
-            f"'{unknown[0]}' tidak dikenal; yang diterima: {accepted}",
-        )
+    problems = check_options.problems(check.kind, check.options)
     if check.interval_seconds < CENTRAL_INTERVAL_SECONDS:
         least = f"{CENTRAL_INTERVAL_SECONDS:g}"
         problems["interval_seconds"] = Words(f"must be at least {least} s", f"paling sedikit {least} d")
@@ -146,7 +137,10 @@ def an_agent_would_take_it(check: Check) -> Mapping[str, Words]:
 def attempts_fit_the_interval(check: Check) -> Mapping[str, Words]:
     """All attempts of one look end before the next look begins; the agent refuses the check otherwise."""
     pause = check.options.get("retry_interval_seconds", RETRY_PAUSE_SECONDS)
-    pause_seconds = float(pause) if isinstance(pause, int | float) else RETRY_PAUSE_SECONDS
+    try:
+        pause_seconds = float(pause)
+    except (TypeError, ValueError):
+        return {}  # What is wrong with it is told already.
     longest_seconds = check.timeout_seconds * (check.retries + 1) + pause_seconds * check.retries
     if check.origin == AGENT or longest_seconds <= check.interval_seconds:
         return {}

@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from collector.domain.errors import InvalidInput
 from collector.domain.pattern import compile_anchored
 from collector.domain.registers.kinds import CONTROL, Column, Kind, Refused
+from collector.domain.registers.words import Words
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +109,29 @@ class Map(Kind):
 
 
 @dataclass(frozen=True, slots=True)
+class Setting:
+    """One of the options that another field's value brings with it. `default` is what is meant when it is left out."""
+
+    name: str
+    label: Words
+    kind: Kind
+    help: Words = field(default_factory=lambda: Words(""))
+    unit: str = ""
+    required: bool = False
+    default: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Options(Map):
-    """Settings whose names depend on another field: texts, numbers, true and false, and lists and maps of them."""
+    """Settings whose names depend on another field: texts, numbers, true and false, and lists and maps of them.
+
+    Args:
+        by: The name of that field.
+        known: Its value → the settings that it brings; what they take is judged by a rule of the register.
+    """
+
+    by: str = ""
+    known: Mapping[str, tuple[Setting, ...]] = field(default_factory=dict)
 
     def _value(self, name: object, value: object) -> Any:
         if isinstance(value, str):

@@ -9,7 +9,7 @@ schema – is derived elsewhere.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
@@ -124,9 +124,19 @@ def boolean(english: str, indonesian: str, *, default: bool, **facts: Any) -> An
     return _field(kinds.Boolean(), english, indonesian, default=default, **facts)
 
 
-def one_of(english: str, indonesian: str, options: tuple[Option, ...], *, default: str = "", **facts: Any) -> Any:
-    """One of the options; without a default it must be chosen."""
-    return _field(kinds.Enum(options), english, indonesian, default=default, **facts)
+def one_of(
+    english: str,
+    indonesian: str,
+    options: tuple[Option, ...],
+    *,
+    default: str = "",
+    offered: Collection[str] | None = None,
+    **facts: Any,
+) -> Any:
+    """One of the options; without a default it must be chosen. Forms show those that are `offered`, or all."""
+    return _field(
+        kinds.Enum(options, None if offered is None else tuple(offered)), english, indonesian, default=default, **facts
+    )
 
 
 def date(english: str, indonesian: str, **facts: Any) -> Any:
@@ -159,9 +169,11 @@ def pairs(english: str, indonesian: str, *, regex: bool = False, **facts: Any) -
     return _field(compound.Map(regex=regex), english, indonesian, default={}, **facts)
 
 
-def settings(english: str, indonesian: str, **facts: Any) -> Any:
-    """Names and values whose meaning depends on another field."""
-    return _field(compound.Options(), english, indonesian, default={}, **facts)
+def settings(
+    english: str, indonesian: str, *, by: str, known: Mapping[str, tuple[compound.Setting, ...]], **facts: Any
+) -> Any:
+    """Names and values whose meaning depends on the field `by`."""
+    return _field(compound.Options(by=by, known=known), english, indonesian, default={}, **facts)
 
 
 def secret(english: str, indonesian: str, **facts: Any) -> Any:

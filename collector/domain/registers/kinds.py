@@ -246,11 +246,12 @@ class Boolean(Kind):
 
 @dataclass(frozen=True, slots=True)
 class Enum(Kind):
-    """One of a few named values."""
+    """One of a few named values; `offered` names those that people choose from, None all."""
 
     column: ClassVar[Column] = "string"
     widget: ClassVar[str] = "select"
     options: tuple[Option, ...] = ()
+    offered: tuple[str, ...] | None = None
 
     def parse(self, given: Any) -> str:
         value = str(given if given is not None else "").strip()

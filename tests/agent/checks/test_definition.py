@@ -8,6 +8,8 @@ import pytest
 from agent.probes import CHECKS
 from agent.probes.definition import CENTRAL_LIMIT, Central, Refused, central_checks, describe, read_check
 from agent.probes.http import HTTPCheck
+from agent.sample import State
+from agent.sampler import now
 
 
 def problems(**raw: Any) -> tuple[str, ...]:
@@ -70,7 +72,7 @@ def central(identity: str = "7", kind: str = "tcp", **options: Any) -> Central:
 def test_central_checks_do_not_run_unless_the_agents_file_allows_them() -> None:
     checks, refusals = central_checks([central()], allowed=False)
     assert checks == []
-    assert "central_checks: allow" in refusals[0]
+    assert "central_checks: allow" in refusals[0].why
 
 
 @pytest.mark.parametrize("identity", ["web.db", "central:web.db"])
@@ -94,14 +96,19 @@ def test_allowed_central_check_runs_under_its_own_wire_id(identity: str) -> None
         (Central("7", "tcp", "x", b"[" * 9_000), "no JSON"),
         (Central("7", "tcp", "x", b"[]"), "no object"),
         (Central("7", "tcp", "x", b" " * 20_000), "longer than"),
-        (central(identity="../../x"), "central:../../x.name"),
+        (central(identity="../../x"), "name: expected text"),
         (central(colour="red"), "unknown key"),
     ],
 )
 def test_central_check_beyond_the_limits_is_refused_with_its_reason(definition: Central, words: str) -> None:
     checks, refusals = central_checks([definition], allowed=True)
     assert checks == []
-    assert words in refusals[0]
+    assert words in refusals[0].why
+    told = refusals[0].observe(now()).outcome
+    assert told is not None
+    assert told.state is State.UNKNOWN
+    assert told.reason.startswith("The agent does not run this check: ")
+    assert "central:" not in told.reason
 
 
 def test_one_bad_central_check_does_not_stop_the_others_and_there_are_not_too_many() -> None:
