@@ -3,6 +3,9 @@
 Unmeasured time is tried both ways. Met means: kept even if every unknown millisecond had been down. Breached means:
 missed even if every one had been up. Anything between is not provable, and said so. No evidence is never 100 %.
 
+A promise is about its whole period. While time of it is still to come nothing is met yet, and it is breached only once
+more is down than the whole period allows; until then it is on track or at risk.
+
 Does not know where timelines come from, and never rounds: `truncated` is for showing only.
 """
 
@@ -22,11 +25,17 @@ from collector.domain.status import Segment
 
 
 class Verdict(StrEnum):
-    """What the evidence says about the promise."""
+    """What the evidence says about the promise: met or not at the end of its period, on track or at risk before."""
 
     MET = "met"
+    ON_TRACK = "on_track"
+    AT_RISK = "at_risk"
     BREACHED = "breached"
     NOT_PROVABLE = "not_provable"
+
+
+SCARCE = Fraction(1, 4)
+"""At risk with less than this share of the allowance left: early enough to do something about it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +68,7 @@ class Evaluation:
     span: Span  # the period, or what has passed of it
     objective: Objective
     agreed_ms: int  # agreed time inside the span and the service's existence, without what is excluded
+    ahead_ms: int  # agreed time of the period that is still to come, as far as is known by now; 0 once it is over
     up_ms: int  # counted as available; includes degraded time where that counts as up
     down_ms: int  # counted as not available; includes degraded time where that counts as down
     degraded_ms: int  # of the two above
@@ -92,14 +102,33 @@ class Evaluation:
         return Fraction(self.up_ms, known_ms) if known_ms else None
 
     @property
+    def forecast_ms(self) -> Fraction | None:
+        """Downtime of the full period if it goes on at the rate so far; None when nothing was agreed yet."""
+        if not self.agreed_ms:
+            return None
+        return Fraction(self.down_ms * (self.agreed_ms + self.ahead_ms), self.agreed_ms)
+
+    @property
     def verdict(self) -> Verdict:
-        """By exact comparison of the bounds with the target."""
+        """By exact comparison: of the bounds with the target, or of the downtime with the allowance before the end."""
+        if self.ahead_ms:
+            return self._outlook()
         strict, lenient = self.strict, self.lenient
         if strict is None or lenient is None:
             return Verdict.NOT_PROVABLE
         if strict >= self.objective.target:
             return Verdict.MET
         return Verdict.BREACHED if lenient < self.objective.target else Verdict.NOT_PROVABLE
+
+    def _outlook(self) -> Verdict:
+        if not self.budget.can_still_meet:
+            return Verdict.BREACHED
+        worst = Budget(self.budget.allowance_ms, self.down_ms + self.unknown_ms)
+        if self.measured is None or self.forecast_ms is None or not worst.can_still_meet:
+            return Verdict.NOT_PROVABLE
+        # The forecast is of what was seen down: a moment without evidence after a start is no trend.
+        is_scarce = worst.left_ratio is not None and worst.left_ratio < SCARCE
+        return Verdict.AT_RISK if is_scarce or self.forecast_ms > worst.allowance_ms else Verdict.ON_TRACK
 
     def _share(self, milliseconds: int) -> Fraction | None:
         return Fraction(milliseconds, self.agreed_ms) if self.agreed_ms else None
@@ -120,7 +149,7 @@ def evaluate(
         objective: The promise.
         span: The period up to now.
         existed: When the service existed inside `span`; sorted, apart.
-        period_existence: The same for the full period, for the size of the error budget.
+        period_existence: The same for the full period, for the size of the error budget and for what is to come.
 
     Raises:
         DisorderError: Spans overlap or run backwards.
@@ -137,6 +166,7 @@ def evaluate(
         span=span,
         objective=objective,
         agreed_ms=agreed_ms,
+        ahead_ms=full_ms - agreed_ms,
         up_ms=up_ms,
         down_ms=down_ms,
         degraded_ms=_sum(degraded),

@@ -79,6 +79,7 @@ def figures(found: Availability | None) -> dict[str, Any] | None:
         "allowance_ms": allowance,
         "budget_used": one.budget.spent_ms / allowance if allowance else None,
         "budget_left_ms": one.budget.left_ms,
+        "forecast_ms": int(one.forecast_ms) if one.forecast_ms is not None else None,
         "outages": [_outage(each) for each in one.outages],
         "gaps": [_outage(each) for each in one.gaps],
         "count": one.statistics.count,

@@ -146,6 +146,41 @@ def test_the_budget_starts_full_is_that_of_the_whole_period_and_goes_negative() 
     assert not over.can_still_meet
 
 
+@pytest.mark.parametrize(
+    ("parts", "verdict"),
+    [
+        (((1440, U),), Verdict.ON_TRACK),
+        (((10 * 1440, U), (14, D)), Verdict.ON_TRACK),  # 42 minutes of 43.2 at this rate
+        (((10 * 1440, U), (15, D)), Verdict.AT_RISK),  # 45 minutes at this rate
+        (((25 * 1440, U), (33, D)), Verdict.AT_RISK),  # less than a quarter of the allowance is left
+        (((1, D),), Verdict.AT_RISK),
+        (((1, N), (1440, U)), Verdict.ON_TRACK),  # no trend is seen in what was not seen
+        (((20 * 1440, U), (40, N)), Verdict.AT_RISK),
+        (((20 * 1440, U), (44, N)), Verdict.NOT_PROVABLE),  # whatever comes, met can never be proved any more
+        (((60, N),), Verdict.NOT_PROVABLE),
+        (((1440, U), (44, D), (60, N)), Verdict.BREACHED),
+    ],
+)
+def test_before_its_end_a_period_is_on_track_at_risk_or_lost_for_good(
+    parts: tuple[tuple[int, State], ...], verdict: Verdict
+) -> None:
+    assert judge(line(*parts), period=Span(0, 30 * DAY)).verdict is verdict
+
+
+@given(timelines, objectives)
+def test_before_its_end_nothing_is_met_and_a_breach_stays_one_whatever_comes(
+    timeline: list[Segment], objective: Objective
+) -> None:
+    now_ms = timeline[-1].until_ms
+    period = Span(0, now_ms + 2 * DAY)
+    running = judge(timeline, objective, period)
+    best = judge([*timeline, Segment(now_ms, period.until_ms, U)], objective)
+    assert running.verdict is not Verdict.MET or not running.ahead_ms
+    assert (running.verdict is Verdict.BREACHED) == (best.verdict is Verdict.BREACHED)
+    if running.verdict in (Verdict.ON_TRACK, Verdict.AT_RISK):
+        assert best.verdict is Verdict.MET
+
+
 def test_a_promise_of_100_percent_has_no_budget_and_no_division_by_it() -> None:
     budget = judge(line((10, U)), Objective(Decimal(100), JAKARTA)).budget
     assert (budget.allowance_ms, budget.left_ratio, budget.can_still_meet) == (0, None, True)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
+from prometheus_client.parser import text_string_to_metric_families
 
+from collector.domain.sample import State
 from collector.edges.http import ROUTES, svg
 from collector.edges.http.frame import build
+from collector.metrics import Metrics
 from collector.store.database import Database
 from tests.collector.edges.http import world
 from tests.collector.edges.http.conftest import Browser, signed_in
@@ -41,6 +45,38 @@ async def test_the_way_back_ends_where_a_service_began(browser: Browser) -> None
     now = await (await browser.get("/services/shop.json")).json()
     assert now["previous"] == "2026-10"
     assert (await (await browser.get("/services/shop.json?month=2026-10")).json())["previous"] is None
+
+
+async def test_a_running_month_is_never_met_and_one_that_is_over_is_never_on_track(browser: Browser) -> None:
+    running = (await (await browser.get("/services/shop.json")).json())["month"]
+    assert (running["is_over"], running["verdict"]) == (False, "on_track")
+    assert running["ahead_ms"] > 0
+    assert running["down_ms"] < running["forecast_ms"] < running["allowance_ms"]
+    over = (await (await browser.get("/services/shop.json?month=2026-10")).json())["month"]
+    assert (over["is_over"], over["verdict"], over["ahead_ms"]) == (True, "met", 0)
+    assert over["forecast_ms"] == over["down_ms"]
+
+
+async def test_the_verdict_says_what_it_rests_on_while_its_month_runs(made: World, browser: Browser) -> None:
+    worse = made.now_ms - 40 * world.MINUTE_MS
+    await made.db.write(lambda c: world.run(c, 1, worse, made.now_ms, State.DOWN, "refused"))
+    for address in ("/services", "/services/shop"):
+        assert "Breached" in await (await browser.get(address)).text()
+    made.context.metrics = Metrics()
+    scraped = verdicts_in(await (await browser.get("/metrics")).text())
+    assert scraped["shop", "breached"] == 1
+    assert sum(value for (service, _), value in scraped.items() if service == "shop") == 1
+    assert not [verdict for service, verdict in scraped if service == "intranet"]  # nothing was promised
+
+
+def verdicts_in(text: str) -> dict[tuple[str, str], float]:
+    found: Any = text_string_to_metric_families(text)
+    return {
+        (sample.labels["service"], sample.labels["verdict"]): sample.value
+        for family in found
+        for sample in family.samples
+        if sample.name == "sigap_service_verdict"
+    }
 
 
 async def test_the_time_before_a_service_existed_is_left_blank(made: World, browser: Browser) -> None:
