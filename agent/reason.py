@@ -6,6 +6,7 @@ Knows no language but English; the collector translates the sentence, and never 
 from __future__ import annotations
 
 import re
+from typing import Any
 
 Value = str | int | float
 """A reason is a value too. Text is a host's, a server's or an operator's own and is never translated."""
@@ -47,6 +48,13 @@ def _kept(value: Value) -> Value:
     if isinstance(value, float):
         return float(written(value))  # no more digits than anybody sees
     return one_line(value) if isinstance(value, str) and not isinstance(value, Reason) else value
+
+
+def apart(value: Value) -> Any:
+    """A reason as JSON for documents: `["template", {"name": value}]`; other values as they are."""
+    if isinstance(value, Reason) and value.template:
+        return [value.template, {name: apart(one) for name, one in value.values.items()}]
+    return str(value) if isinstance(value, str) else value
 
 
 def written(value: Value) -> str:

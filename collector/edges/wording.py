@@ -1,9 +1,12 @@
-"""The reason of a check result as a message, from protobuf. Pure.
+"""What agents say as messages, from protobuf and JSON: the reasons of check results and of proposals. Pure.
 
 Whatever an agent sends, a page says in every language what the English on record says, or it says the English.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
 
 from collector.domain.message import Message, Value
 from protos.telemetry.v1 import telemetry_pb2 as pb
@@ -17,6 +20,33 @@ def reason_of(result: pb.CheckResult) -> str:
     text = result.reason[:REASON_LENGTH].replace("\0", "")
     made = _value(result.wording, depth=0) if result.HasField("wording") else None
     return made if isinstance(made, Message) and made == text else text
+
+
+def told(text: str, parts: Any) -> str:
+    """A text of a document as a message, from what it is said to be made of: `["template", {"name": value}]`."""
+    made = _from_json(parts, depth=0)
+    return made if isinstance(made, Message) and made == text else text
+
+
+def _from_json(given: Any, *, depth: int) -> Value | None:
+    match given:
+        case [str(template), dict(values)] if depth < DEPTH_MAX and len(template) <= REASON_LENGTH:
+            return _filled(template, {name: _from_json(one, depth=depth + 1) for name, one in values.items()})
+        case bool() | None:
+            return None
+        case int() | float():
+            return given
+        case str() if len(given) <= REASON_LENGTH:
+            return given
+    return None
+
+
+def _filled(template: str, values: Mapping[str, Value | None]) -> Message | None:
+    known = {name: value for name, value in values.items() if value is not None}
+    if len(known) < len(values) or len(values) > VALUES_MAX:
+        return None
+    message = Message(template, **known)
+    return message if len(message) <= REASON_LENGTH else None
 
 
 def _value(given: pb.Reason, *, depth: int) -> Value | None:
@@ -36,11 +66,4 @@ def _value(given: pb.Reason, *, depth: int) -> Value | None:
 def _message(given: pb.Reason, depth: int) -> Message | None:
     if depth == DEPTH_MAX or len(given.values) > VALUES_MAX or len(given.template) > REASON_LENGTH:
         return None
-    values: dict[str, Value] = {}
-    for name in given.values:
-        value = _value(given.values[name], depth=depth + 1)
-        if value is None:
-            return None
-        values[name] = value
-    message = Message(given.template, **values)
-    return message if len(message) <= REASON_LENGTH else None
+    return _filled(given.template, {name: _value(given.values[name], depth=depth + 1) for name in given.values})

@@ -12,6 +12,8 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from collector.edges.wording import told
+
 LATEST_MS = 253_370_764_800_000
 """The year 9999 UTC; no calendar here goes further, in any time zone."""
 
@@ -67,6 +69,8 @@ def read(kind: str, body: bytes) -> dict[str, Any] | None:
     try:
         msgspec.json.decode(body, type=SHAPES[kind])
         found: dict[str, Any] = msgspec.json.decode(body)
+        for one in found.get("proposals", ()) if kind == "proposals" else ():
+            one["why"] = told(one["why"], one.get("wording"))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
     return found

@@ -132,6 +132,7 @@ def test_proposals_fit_what_listens_and_what_should_run(root: Path) -> None:
         "kind": "tcp",
         "options": {"address": "127.0.0.1:5432"},
         "why": "postgres listens on port 5432",
+        "wording": ["{program} listens on port {port}", {"program": "postgres", "port": 5432}],
         "process": "postgres",
         "central": True,
     }

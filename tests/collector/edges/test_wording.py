@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from agent import wire
 from agent.beat import Result
-from agent.reason import Reason
+from agent.reason import Reason, apart
 from agent.sample import Outcome, State
 from collector.domain import sample
 from collector.domain.interval import Span
 from collector.domain.message import Message
 from collector.domain.tree import blame
-from collector.edges.wording import REASON_LENGTH, reason_of
+from collector.edges.http import observed
+from collector.edges.wording import REASON_LENGTH, reason_of, told
 from collector.languages import in_language
 from collector.store import status
 from collector.store.database import Database
@@ -84,3 +87,25 @@ def test_reason_is_on_record_with_what_it_is_made_of(database: Database) -> None
     told = "Koneksi ke 10.0.0.5:443 ditolak: tidak ada yang mendengarkan di sana"
     assert (str(run.reason), in_language(run.reason, "id")) == (REFUSED, told)
     assert in_language(now.reason, "id") == in_language(past.reason, "id") == f"web: {told}"
+
+
+def test_proposal_says_in_both_languages_why_it_is_made() -> None:
+    why = Reason("{program} listens on port {port}", program="postgres", port=5432)
+    one = {"name": "postgres-5432", "kind": "tcp", "options": {}, "why": why, "wording": apart(why), "central": True}
+    old = {"name": "postgres-5433", "kind": "tcp", "options": {}, "why": "postgres listens", "central": True}
+    found = observed.read("proposals", json.dumps({"proposals": [one, old]}).encode())
+    assert found is not None
+    whys = [in_language(each["why"], "id") for each in found["proposals"]]
+    assert whys == ["postgres mendengarkan di port 5432", "postgres listens"]
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        None, 5, "text", [], ["text"], ["{a}", 5], [5, {}], ["{a}", {"a": None}], ["{a}", {"a": [["x"], {}]}],
+        ["{a}" * 100, {"a": "x" * 400}], ["{a}", {"a": ["{a}", {"a": ["{a}", {"a": ["{a}", {"a": ["text", {}]}]}]}]}],
+        ["other {a}", {"a": "text"}], ["{a}", dict.fromkeys("abcdefghijklmnopqrst", "text")],
+    ],
+)  # fmt: skip
+def test_parts_that_do_not_come_to_the_text_are_left_out(parts: object) -> None:
+    assert not isinstance(told("text", parts), Message)
