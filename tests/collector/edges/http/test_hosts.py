@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
+from sqlalchemy import Connection
 
 from collector.domain.sample import State
 from collector.edges.http import ROUTES
@@ -108,12 +110,15 @@ async def test_the_fullest_filesystem_is_named_with_its_sizes(browser: Browser) 
     assert "/srv/data: 45 GiB of 100 GiB free" in await (await browser.get("/hosts/web-1")).text()
 
 
+def _since(key: str, since_ms: int, state: State, connection: Connection) -> None:
+    check = registers.by_key(connection, "check", key)
+    world.run(connection, check.id, since_ms, world.NOW_MS, state, "refused")
+
+
 async def test_checks_that_fail_together_mark_a_time_once(made: World, browser: Browser) -> None:
-    for number, (minutes, state) in enumerate(((30, State.DOWN), (20, State.DOWN), (40, State.DEGRADED))):
-        await _check(made, f"cache-1.{number}", "cache-1", None)
-        check = await made.db.read(lambda c, n=number: registers.by_key(c, "check", f"cache-1.{n}"))
-        since = made.now_ms - minutes * world.MINUTE_MS
-        await made.db.write(lambda c, k=check.id, s=since, what=state: world.run(c, k, s, made.now_ms, what, "refused"))
+    for minutes, state in ((30, State.DOWN), (20, State.DOWN), (40, State.DEGRADED)):
+        await _check(made, f"cache-1.{minutes}", "cache-1", None)
+        await made.db.write(partial(_since, f"cache-1.{minutes}", made.now_ms - minutes * world.MINUTE_MS, state))
     marks = (await (await browser.get("/hosts/cache-1.json?range=1h")).json())["marks"]
     found = [(made.now_ms - one["since"], one["until"] - one["since"], one["state"]) for one in marks]
     assert found[-1] == (40 * world.MINUTE_MS, 10 * world.MINUTE_MS, "degraded")

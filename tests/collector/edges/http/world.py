@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -69,6 +70,7 @@ def columns(cores: int = 2) -> tuple[Column, ...]:
         *[Column(f"node_memory_{name}_bytes", (), gauge) for name in memory],
         *network,
         *pressure,
+        Column("sigap_agent_spool_batches", (), gauge),
     )
 
 
@@ -119,6 +121,8 @@ def row(at_ms: int, seed: int) -> Row:
             value = 2 * load
         elif "pressure" in name or "io_time" in name:
             value = 0.05 * used_seconds
+        elif name == "sigap_agent_spool_batches":
+            value = float(40 * (seed % 2))
         else:
             value = used_seconds * 9e5 * (1 + seed % 5) * (2 if "transmit" in name or "written" in name else 1)
         values.append(value)
@@ -245,7 +249,8 @@ async def _services(world: World, hosts: list[str]) -> None:
         if objective:
             data["availability_objective"] = objective
         service = await world.registrar.create(WHO, "service", data)
-        await world.db.write(lambda c, ids=(check.id, service.id), s=state, n=number: _past(c, *ids, s, n))
+        past = partial(_past, check_id=check.id, service_id=service.id, state=state, number=number)
+        await world.db.write(past)
 
 
 def _past(connection: Any, check_id: int, service_id: int, state: State, number: int) -> None:
