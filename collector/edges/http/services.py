@@ -67,6 +67,7 @@ def figures(found: Availability | None) -> dict[str, Any] | None:
         "time_zone": one.objective.zone.key,
         "verdict": one.verdict.value if found.promised else "none",
         "agreed_ms": one.agreed_ms,
+        "ahead_ms": one.ahead_ms,
         "up_ms": one.up_ms,
         "down_ms": one.down_ms,
         "degraded_ms": one.degraded_ms,
