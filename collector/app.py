@@ -141,10 +141,9 @@ class Collector:
 
     def _compose_edges(self, *, simulated: bool) -> None:
         settings = self.settings
-        addresses = (settings.telemetry.advertise or settings.telemetry.address).rsplit(":", 1)[0]
-        names = [socket.gethostname(), addresses.strip("[]"), *settings.enrolment.names]
-        if settings.enrolment.advertise:
-            names.append(settings.enrolment.advertise.rsplit(":", 1)[0].strip("[]"))
+        told = [one.advertise or one.address for one in (settings.telemetry, settings.enrolment)]
+        names = [socket.gethostname(), *settings.enrolment.names]
+        names += [address.rpartition(":")[0].strip("[]") for address in told]
         self.authority = Authority(settings.data / "trust", names=names, clock=self.clock)
         self.enroller = Enroller(
             self.db,

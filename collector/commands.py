@@ -163,6 +163,8 @@ def enrol(host_name: str, as_json: bool, **where: Any) -> None:
     """
     made = _call(where, "POST", "/enrolment-tokens", {"host_name": host_name})
     printing.json_out(made) if as_json else click.echo(made["command"])
+    if made.get("hint"):
+        click.echo(made["hint"], err=True)
 
 
 @click.command("agents")

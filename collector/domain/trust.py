@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import ipaddress
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
@@ -116,6 +117,20 @@ def why_refused(record: TokenRecord | None, host_name: str, now_ms: int) -> str:
     if (state := record.state(now_ms)) != "open":
         return state
     return "" if record.fits(host_name) else "wrong host"
+
+
+def reaches_only_here(address: str) -> bool:
+    """Whether an address, as it is told to agents, leads every host to itself: loopback, or every address at once.
+
+    >>> [reaches_only_here(each) for each in ("127.0.0.1:8422", "localhost:1", "[::]:8422", "collector.example:8422")]
+    [True, True, True, False]
+    """
+    host = address.rpartition(":")[0].strip("[]").lower()
+    try:
+        found = ipaddress.ip_address(host)
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+    return found.is_loopback or found.is_unspecified
 
 
 def host_label(host_name: str) -> str:

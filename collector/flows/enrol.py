@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from collector.domain import trust
 from collector.domain.errors import Conflict, InvalidInput, NotFound, TooMuch, Unauthenticated
+from collector.domain.message import Message
 from collector.domain.pace import Bucket, Pace
 from collector.domain.registers.host import REGISTER as HOST
 from collector.domain.registers.host import Host
@@ -31,6 +32,8 @@ from collector.store.database import Connection, Database
 LOG = logging.getLogger(__name__)
 
 COMMAND = "sigap-agent enrol {token}"
+EXAMPLE = "192.0.2.10"
+"""An address as documentation may show it (RFC 5737)."""
 ADDRESSES_MAX = 4096
 TOKENS_SHOWN_MS = 7 * trust.DAY_MS
 VERSION_MAX = 32
@@ -47,6 +50,7 @@ class IssuedToken:
     secret: str = field(repr=False)  # what the agent is given
     expires_ms: int
     command: str = field(repr=False)  # one line to run on the host
+    hint: str = ""  # what has to change before another host than the collector's own can use it; empty: nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +136,22 @@ class Enroller:
         )
         await self._db.write(lambda connection: agents.add_token(connection, record, secret_hash=token.secret_hash))
         LOG.info("token_issued token=%s host=%s by=%s", record.id, record.host_name or "any", actor)
-        return IssuedToken(record.id, token.text(), record.expires_ms, COMMAND.format(token=token.text()))
+        command = COMMAND.format(token=token.text())
+        return IssuedToken(record.id, token.text(), record.expires_ms, command, self._only_here())
+
+    def _only_here(self) -> str:
+        """What to set when agents on other hosts would be sent to themselves; empty when they are not."""
+        told = {"enrolment": self._enrolment_address, "telemetry": self._telemetry_address}
+        found = {name: address for name, address in told.items() if trust.reaches_only_here(address)}
+        if not found:
+            return ""
+        return Message(
+            "This works on the collector's own host only: agents are sent to {told}. For other hosts, give the "
+            "collector an address that they reach and start it again, for example {settings}. Where it listens on "
+            "every address, set advertise instead.",
+            told=", ".join(found.values()),
+            settings=", ".join(f"{name}.address = {EXAMPLE}:{at.rpartition(':')[2]}" for name, at in found.items()),
+        )
 
     async def withdraw(self, actor: str, token_id: str) -> None:
         """Let a token that nobody has used end now."""

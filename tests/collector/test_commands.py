@@ -158,3 +158,10 @@ async def test_a_collector_elsewhere_is_asked_with_a_token(sigap: Run, there: Fo
 async def test_an_address_that_is_none_is_refused(url: str) -> None:
     told = CliRunner().invoke(cli, ["agents", "--url", url])
     assert (told.exit_code, "--url" in told.stderr) == (EXIT_USAGE, True)
+
+
+async def test_a_command_for_this_host_only_says_so_beside_it(sigap: Run) -> None:
+    told = await sigap("enrol")
+    assert len(told.stdout.splitlines()) == 1
+    assert "telemetry.address = 192.0.2.10:" in told.stderr
+    assert "telemetry.address" in json.loads((await sigap("enrol", "--json")).stdout)["hint"]

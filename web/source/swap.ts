@@ -34,6 +34,9 @@ function replace(now: HTMLElement, next: HTMLElement): void {
   if (now.contains(document.activeElement) && document.activeElement?.matches("input, select, textarea")) return;
   const scroll = now.scrollLeft;
   const focused = now.contains(document.activeElement) ? (document.activeElement as HTMLAnchorElement).href : "";
+  for (const opened of now.querySelectorAll<HTMLDetailsElement>("details[id][open]")) {
+    next.querySelector(`#${CSS.escape(opened.id)}`)?.setAttribute("open", "");
+  }
   now.replaceWith(document.adoptNode(next));
   next.scrollLeft = scroll;
   if (focused) next.querySelector<HTMLElement>(`a[href="${CSS.escape(new URL(focused).pathname)}"]`)?.focus();

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import asdict
 from types import MappingProxyType
@@ -10,6 +11,7 @@ from typing import Any
 from aiohttp import web
 
 from collector.domain.errors import Conflict, NotFound
+from collector.domain.series import Matcher
 from collector.edges.http.context import Context, context_of, viewer_of
 from collector.edges.http.form import fields_of, is_count
 from collector.edges.http.routing import Page, Permission, Route
@@ -19,6 +21,7 @@ EXPIRY_WARNING_MS = 14 * 86_400_000
 SILENT_MS = 60_000
 PAGE_ROWS = 100
 GAPS_SHOWN = 50
+WAITING = "sigap_agent_spool_batches"
 NOTHING_ASKED: Mapping[str, str] = MappingProxyType({})
 
 
@@ -37,6 +40,9 @@ async def _page(context: Context, query: Mapping[str, str] = NOTHING_ASKED, **mo
         return [{"agent": one, "host_key": keys.get(one.host_id, ""), **_health(one, now_ms)} for one in found]
 
     everything = await context.db.read(read)
+    waiting = await asyncio.to_thread(_waiting, context)
+    for row in everything:
+        row["waiting_batches"] = waiting.get(row["host_key"])
     found = [row for row in everything if _matches(row, query)]
     tokens = await context.enroller.tokens() if context.enroller is not None else []
     return Page(
@@ -56,6 +62,14 @@ async def _page(context: Context, query: Mapping[str, str] = NOTHING_ASKED, **mo
             **more,
         },
     )
+
+
+def _waiting(context: Context) -> dict[str, int]:
+    """By host, how many batches its agent holds that are not on disk here, as far as it has said so lately."""
+    if context.series is None:
+        return {}
+    points = context.series.latest([Matcher("__name__", "=", WAITING)], max_age_ms=SILENT_MS)
+    return {point.labels["instance"]: int(point.value) for point in points}
 
 
 def _matches(row: dict[str, Any], query: Mapping[str, str]) -> bool:
@@ -92,6 +106,7 @@ async def issue(request: web.Request) -> Page:
     fields = await fields_of(request)
     issued = await context.enroller.issue(viewer_of(request).name, fields.get("host_name", "").strip())
     told = {"id": issued.id, "secret": issued.secret, "command": issued.command, "expires_ms": issued.expires_ms}
+    told["hint"] = issued.hint
     return await _page(context, issued=told)
 
 

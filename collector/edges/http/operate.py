@@ -17,8 +17,10 @@ from collector.edges.http.agents import told
 from collector.edges.http.alerts import revive, shown
 from collector.edges.http.body import read_json
 from collector.edges.http.context import context_of, viewer_of
+from collector.edges.http.i18n import choose
 from collector.edges.http.routing import Page, Permission, Route
 from collector.flows import on_call
+from collector.languages import in_language
 from collector.store import accounts, agents, alerts, registers
 from collector.store.database import Connection
 
@@ -78,7 +80,8 @@ async def issue_enrolment(request: web.Request) -> Page:
     """A one-time token for the next host; its secret is in this answer and never again."""
     wanted = await read_json(request, NewEnrolmentToken)
     issued = await context_of(request).enroller.issue(viewer_of(request).name, wanted.host_name)
-    return _made({"id": issued.id, "secret": issued.secret, "command": issued.command, "expires_ms": issued.expires_ms})
+    told = {"id": issued.id, "secret": issued.secret, "command": issued.command, "expires_ms": issued.expires_ms}
+    return _made({**told, "hint": in_language(issued.hint, choose(request, viewer_of(request)))})
 
 
 async def withdraw_enrolment(request: web.Request) -> Page:
