@@ -54,10 +54,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     name: Name
     interval_seconds: Annotated[float, msgspec.Meta(ge=1, le=86_400)] = 30.0
-    timeout_seconds: Annotated[float, msgspec.Meta(gt=0, le=600)] = 5.0
+    timeout_seconds: Annotated[float, msgspec.Meta(ge=0.01, le=600)] = 5.0
     retries: Annotated[int, msgspec.Meta(ge=0, le=10)] = 1
     retry_interval_seconds: Annotated[float, msgspec.Meta(ge=0, le=600)] = 1.0
-    degraded_seconds: Seconds | None = None
+    degraded_seconds: Annotated[float, msgspec.Meta(ge=0.001, le=86_400)] | None = None
 
     KIND: ClassVar[str]
     MEASURES: ClassVar[tuple[Measure, ...]] = ()

@@ -15,13 +15,16 @@ from typing import Annotated, Any, NamedTuple
 import msgspec
 from msgspec import Meta
 
-from collector.domain.errors import CollectorError
+from collector.domain.errors import CollectorError, InvalidInput
+from collector.domain.message import from_json, to_json
 from collector.domain.registers.check import AGENT, CENTRAL
-from collector.domain.registers.kinds import slugify
-from collector.domain.sample import Accepted
+from collector.domain.registers.check_options import LINE_CHARACTERS
+from collector.domain.registers.kinds import CONTROL, slugify
+from collector.domain.registers.validate import summary
+from collector.domain.sample import Accepted, Document
 from collector.flows.record import Changed
 from collector.flows.register import Registrar
-from collector.store import registers, status
+from collector.store import documents, registers, status
 from collector.store.database import Connection
 
 log = logging.getLogger(__name__)
@@ -30,6 +33,8 @@ DOCUMENT = "checks"
 WHO = "agent's file"
 MOST_CHECKS = 500
 """Checks of one agent that become records; what is above it is left out and logged."""
+NAME_SHOWN, WHY_SHOWN = 128, 500
+"""Characters of a refused check's name and of what is wrong with it."""
 GONE = "no longer in the agent's file"
 
 
@@ -47,7 +52,13 @@ class _Declared(msgspec.Struct, frozen=True):
 
 
 class _Document(msgspec.Struct, frozen=True):
-    checks: list[_Declared]
+    checks: list[msgspec.Raw]
+
+
+class _Named(msgspec.Struct, frozen=True):
+    """What is left of a check that is not one."""
+
+    name: str = ""
 
 
 class Handed(NamedTuple):
@@ -74,35 +85,57 @@ class DeclaredChecks:
             for batch in accepted
             for document in batch.documents
             if document.kind == DOCUMENT
-            for change in self._take_alone(connection, batch, document.body)
+            for change in self._take_alone(connection, batch, document)
         ]
         return lambda: self._registrar.announce(*changes)
 
-    def _take_alone(self, connection: Connection, batch: Accepted, body: bytes) -> list[Changed]:
-        """What one agent declares, all of it or nothing: what is wrong with it is nothing to the other agents."""
+    def _take_alone(self, connection: Connection, batch: Accepted, document: Document) -> list[Changed]:
+        """What one agent declares: what is wrong with it is nothing to the other agents."""
         try:
             with connection.begin_nested():
-                return self._take(connection, batch, body)
+                return self._take(connection, batch, document)
         except CollectorError as error:
             log.warning("declared checks refused agent=%s error=%r", batch.agent_id, str(error))
             return []
 
-    def _take(self, connection: Connection, batch: Accepted, body: bytes) -> list[Changed]:
+    def _take(self, connection: Connection, batch: Accepted, document: Document) -> list[Changed]:
         try:
-            declared = msgspec.json.decode(body, type=_Document).checks
-        except msgspec.MsgspecError as error:
+            given = msgspec.json.decode(document.body, type=_Document).checks
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             log.warning("declared checks not readable agent=%s error=%r", batch.agent_id, str(error))
             return []
-        if len(declared) > MOST_CHECKS:
-            log.warning("declared checks cut agent=%s count=%d limit=%d", batch.agent_id, len(declared), MOST_CHECKS)
-        kept = {one.id: one for one in declared[:MOST_CHECKS] if one.id.startswith("local:")}
+        if len(given) > MOST_CHECKS:
+            log.warning("declared checks cut agent=%s count=%d limit=%d", batch.agent_id, len(given), MOST_CHECKS)
+        declared, refused = _read(given[:MOST_CHECKS])
+        kept = {one.id: one for one in declared if one.id.startswith("local:")}
         host = registers.get(connection, "host", batch.host_id)
         bound = {wire_id: check for (_, wire_id), check in status.bindings(connection, [batch.agent_id]).items()}
-        changes = [self._keep(connection, batch.agent_id, host, one, bound.get(one.id)) for one in kept.values()]
+        changes: list[Changed] = []
+        for one in kept.values():
+            try:
+                # One that cannot be taken is nothing to the others of the same file.
+                with connection.begin_nested():
+                    changes.append(self._keep(connection, batch.agent_id, host, one, bound.get(one.id)))
+            except CollectorError as error:
+                refused.append(_refusal(one.name, _why(error)))
         for wire_id, check_id in bound.items():
-            if wire_id.startswith("local:") and wire_id not in kept:
+            # What cannot be read may be any of those that are missed.
+            if wire_id.startswith("local:") and wire_id not in kept and len(declared) == len(given):
                 changes += self._retire(connection, check_id)
+        self._tell(connection, batch, document, refused)
         return [change for change in changes if change.is_change]
+
+    def _tell(
+        self, connection: Connection, batch: Accepted, document: Document, refused: Sequence[Mapping[str, str]]
+    ) -> None:
+        """Keep what was refused for the agent's page; log it when it is news."""
+        body = json.dumps({"refused": refused}, ensure_ascii=False).encode()
+        before = documents.latest(connection, batch.host_id, documents.REFUSED_CHECKS)
+        if refused and (before is None or before.body != body):
+            for one in refused:
+                log.warning("declared check refused agent=%s check=%r why=%r", batch.agent_id, one["name"], one["why"])
+        if refused or before is not None:
+            documents.put(connection, batch.host_id, Document(documents.REFUSED_CHECKS, document.wall_ms, body))
 
     def _keep(self, connection: Connection, agent_id: str, host: Any, one: _Declared, check_id: int | None) -> Changed:
         recorder = self._registrar.recorder
@@ -151,10 +184,56 @@ def _options(record: Any) -> bytes:
     return json.dumps({**record.options, **given}, sort_keys=True).encode()
 
 
+def _read(given: Sequence[msgspec.Raw]) -> tuple[list[_Declared], list[Mapping[str, str]]]:
+    """The checks that can be read, and what is said of the others."""
+    declared: list[_Declared] = []
+    refused: list[Mapping[str, str]] = []
+    for raw in given:
+        try:
+            declared.append(msgspec.json.decode(raw, type=_Declared))
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            refused.append(_refusal(_name_of(raw), str(error)))
+    return declared, refused
+
+
+def _name_of(raw: msgspec.Raw) -> str:
+    try:
+        return msgspec.json.decode(raw, type=_Named).name
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return ""
+
+
+def _why(error: CollectorError) -> str:
+    return summary(error.fields) if isinstance(error, InvalidInput) and error.fields else error.message
+
+
+def _refusal(name: str, why: str) -> Mapping[str, str]:
+    return {"name": name[:NAME_SHOWN], "why": why[:WHY_SHOWN], "wording": to_json(why) if len(why) <= WHY_SHOWN else ""}
+
+
+def _shown(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options as a record can hold them; they are shown here, and used by nobody but the agent that has them."""
+    return {name: _short(value) for name, value in options.items()}
+
+
+def _short(value: Any) -> Any:
+    text = CONTROL.sub(" ", value) if isinstance(value, str) else json.dumps(value)
+    if len(text) > LINE_CHARACTERS:
+        return text[: LINE_CHARACTERS - 1] + "…"
+    return text if isinstance(value, str) else value
+
+
+def refused_of(connection: Connection, host_id: int) -> list[tuple[str, str]]:
+    """The checks of a host's own file that could not be taken: name and why."""
+    found = documents.latest(connection, host_id, documents.REFUSED_CHECKS)
+    refused = json.loads(found.body)["refused"] if found is not None else []
+    return [(one["name"], from_json(one["why"], one["wording"])) for one in refused]
+
+
 def _fields(one: _Declared) -> Mapping[str, Any]:
     return {
         "name": one.name,
-        "options": one.options,
+        "options": _shown(one.options),
         "interval_seconds": one.interval_seconds,
         "timeout_seconds": one.timeout_seconds,
         "retries": one.retries,

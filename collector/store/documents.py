@@ -16,6 +16,8 @@ DOCUMENT = schema.document
 HISTORY_MS = {"processes": 24 * 3600 * 1000}
 """How long older documents of a kind are kept; of all other kinds only the newest is."""
 KIND_LENGTH = 32
+REFUSED_CHECKS = "refused_checks"
+"""Which checks of the agent's own file could not be taken, and why. Ours: it is not an agent's to send."""
 
 
 class Documents:
@@ -27,6 +29,8 @@ class Documents:
         """Store the documents of some batches."""
         for batch in accepted:
             for document in batch.documents:
+                if document.kind == REFUSED_CHECKS:
+                    continue
                 put(connection, batch.host_id, document)
         return _nothing
 

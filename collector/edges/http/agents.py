@@ -15,6 +15,7 @@ from collector.domain.series import Matcher
 from collector.edges.http.context import Context, context_of, viewer_of
 from collector.edges.http.form import fields_of, is_count
 from collector.edges.http.routing import Page, Permission, Route
+from collector.flows.checks import refused_of
 from collector.store import agents, lanes, registers
 
 EXPIRY_WARNING_MS = 14 * 86_400_000
@@ -127,7 +128,9 @@ async def show(request: web.Request) -> Page:
             raise NotFound("There is no such agent.", hint="The list shows every agent that ever came in.")
         key = registers.keys_of(connection, "host", [found.host_id]).get(found.host_id, "")
         lost = lanes.gaps_of(connection, agent_id, limit=GAPS_SHOWN)
-        return {"agent": found, "host_key": key, **_health(found, now_ms), "lost": lost, "wrong": {}}
+        refused = [{"name": name, "why": why} for name, why in refused_of(connection, found.host_id)]
+        health = _health(found, now_ms)
+        return {"agent": found, "host_key": key, **health, "lost": lost, "refused": refused, "wrong": {}}
 
     return Page("agent.html", await context.db.read(read))
 

@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 
 from collector.domain.sample import Accepted, Document
-from collector.flows.checks import DeclaredChecks, handed
+from collector.flows.checks import DeclaredChecks, handed, refused_of
 from collector.flows.register import Registrar
+from collector.languages import in_language
 from collector.store import agents, registers, status
 from collector.store.database import Database
+from collector.store.documents import Documents
 
 NOW_MS = 1_790_000_000_000
 AGENT = "5f0c6d3e-0000-4000-8000-000000000001"
@@ -101,6 +103,36 @@ async def test_a_key_that_is_taken_is_avoided(agent: Fixture) -> None:
 async def test_a_document_that_cannot_be_read_changes_nothing(agent: Fixture) -> None:
     agent.send(declared("shop"), Document("checks", NOW_MS, b'{"checks": 7}'))
     assert agent.states() == {"web-1.shop": "active"}
+
+
+async def test_one_check_that_cannot_be_taken_is_nothing_to_the_others_and_is_told(agent: Fixture) -> None:
+    agent.send(declared("shop"))
+    body = json.loads(declared("shop", "mail", "many").body)
+    body["checks"][2]["retries"] = 11
+    body["checks"].append({"id": 7, "name": "broken"})
+    agent.send(Document("checks", NOW_MS + 1, json.dumps(body).encode()))
+    assert agent.states() == {"web-1.shop": "active", "web-1.mail": "active"}
+    refused = agent.database.read_now(lambda c: refused_of(c, agent.host_id))
+    assert [name for name, _ in refused] == ["broken", "many"]
+    assert "retries must be between 0 and 10" in refused[1][1]
+    assert "retries harus antara 0 dan 10" in in_language(refused[1][1], "id")
+    agent.send(Document("checks", NOW_MS + 2, declared("shop", "mail").body))
+    assert agent.database.read_now(lambda c: refused_of(c, agent.host_id)) == []
+
+
+async def test_a_check_with_more_text_than_a_record_holds_is_shown_shortened(agent: Fixture) -> None:
+    agent.send(declared("shop", contains="x" * 900, send="a\x00b", expect=["y" * 300, "z" * 300]))
+    [record] = agent.database.read_now(lambda c: registers.all_of(c, "check"))
+    assert len(record.options["contains"]) == 500
+    assert record.options["contains"].endswith("…")
+    assert record.options["send"] == "a b"
+
+
+async def test_an_agent_cannot_say_itself_what_was_refused(agent: Fixture) -> None:
+    forged = Document("refused_checks", NOW_MS, b"[")
+    batch = Accepted(AGENT, agent.host_id, NOW_MS, True, documents=(forged,))
+    agent.database.write_now(lambda c: Documents().absorb(c, [batch]))
+    assert agent.database.read_now(lambda c: refused_of(c, agent.host_id)) == []
 
 
 async def test_only_active_central_checks_are_handed_to_their_host(agent: Fixture) -> None:

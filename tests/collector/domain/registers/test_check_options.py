@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Annotated, Any, get_args, get_origin
 
 import msgspec
 import pytest
@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.probes import CHECKS, definition
-from agent.probes.check import COMMON_OPTIONS
-from collector.domain.registers import check, check_options
+from agent.probes.check import COMMON_OPTIONS, Settings
+from collector.domain.registers import REGISTERS, check, check_options
+from collector.domain.registers.kinds import Integer, Number
 
 GOOD: dict[str, dict[str, Any]] = {
     "http": {
@@ -97,6 +98,17 @@ def test_kinds_and_options_are_those_of_the_agents_code() -> None:
             meant = default[0] if default and isinstance(default, tuple) else default
             said = f"{meant:g}" if isinstance(meant, float) else str(meant)
             assert setting.default == (said if default not in (msgspec.NODEFAULT, "", ()) and setting.default else "")
+
+
+def test_what_an_agents_own_file_may_say_fits_into_a_record() -> None:
+    register = REGISTERS["check"]
+    for field in msgspec.structs.fields(Settings):
+        spec = register.field(field.name)
+        if spec is None or not isinstance(spec.kind, Number | Integer):
+            continue
+        numbers = [one for one in get_args(field.type) if get_origin(one) is Annotated] or [field.type]
+        (bounds,) = get_args(numbers[0])[1:]
+        assert (bounds.ge, bounds.le) == (spec.kind.least, spec.kind.most), field.name
 
 
 @pytest.mark.parametrize("kind", GOOD)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from collector.domain import trust
+from collector.domain.sample import Accepted, Document
 from collector.edges.http import agents
 from collector.flows.authority import Authority
+from collector.flows.checks import DeclaredChecks
 from collector.flows.enrol import Enroller
+from collector.store import agents as store
 from collector.store.database import Database
 from tests.collector.edges.http import world
 from tests.collector.edges.http.conftest import Browser, Open, csrf_of
@@ -92,3 +96,22 @@ async def test_a_command_that_only_this_host_can_use_says_what_to_set(
 )
 def test_loopback_and_every_address_lead_a_host_to_itself(address: str, only_here: bool) -> None:
     assert trust.reaches_only_here(address) is only_here
+
+
+async def test_checks_that_could_not_be_taken_are_told_in_the_readers_language(made: World, open_browser: Open) -> None:
+    check = {
+        "id": "local:many",
+        "name": "many",
+        "kind": "tcp",
+        "interval_seconds": 30,
+        "timeout_seconds": 5,
+        "retries": 11,
+    }
+    document = Document("checks", made.now_ms, json.dumps({"checks": [check]}).encode())
+    (one,) = [each for each in made.db.read_now(store.list_agents) if each.host_name == "web-2"]
+    batch = Accepted(one.id, one.host_id, made.now_ms, True, documents=(document,))
+    made.db.write_now(lambda connection: DeclaredChecks(made.registrar).absorb(connection, [batch]))
+    client = await page(made, open_browser)
+    assert "retries must be between 0 and 10" in await (await client.get(f"/agents/{one.id}")).text()
+    text = await (await client.get(f"/agents/{one.id}", headers={"Accept-Language": "id"})).text()
+    assert "retries harus antara 0 dan 10" in text
