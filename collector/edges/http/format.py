@@ -98,6 +98,14 @@ def duration(milliseconds: Number, language: str, parts: int = 2) -> str:
     return " ".join(filter(None, words))
 
 
+def seconds(milliseconds: Number, language: str, digits: int = 3) -> str:
+    """A stretch of time in seconds, exact to the millisecond with three digits: for what is added up by hand."""
+    if milliseconds is None or _missing(milliseconds):
+        return NOTHING
+    units = _DURATIONS.get(language, _DURATIONS["en"])
+    return f"{number(Decimal(str(milliseconds)) / 1000, language, digits)} {units[-1][1]}"
+
+
 def span(milliseconds: int, language: str) -> str:
     """A range that one can choose, in the unit it is usually told in: 15 min, 24 h, 7 d."""
     units = dict(_DURATIONS.get(language, _DURATIONS["en"]))

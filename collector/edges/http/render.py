@@ -53,6 +53,7 @@ def environment(language: str) -> jinja2.Environment:
         percent=partial(_swapped, formats.percent, language),
         bytes=partial(_swapped, formats.amount, language),
         duration=partial(_swapped, formats.duration, language),
+        seconds=partial(_swapped, formats.seconds, language),
         span=partial(_swapped, formats.span, language),
         exact=partial(_swapped, formats.exact, language),
         month=partial(_swapped, formats.month, language),

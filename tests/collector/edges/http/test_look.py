@@ -40,6 +40,16 @@ def test_durations_have_their_two_largest_units(milliseconds: int | None, text: 
     assert format.duration(milliseconds, "en") == text
 
 
+@pytest.mark.parametrize(
+    ("milliseconds", "english", "indonesian"),
+    [(5_826, "5.826 s", "5,826 dtk"), (2_098_800_001, "2,098,800.001 s", "2.098.800,001 dtk"), (None, "–", "–")],
+)
+def test_seconds_that_one_adds_up_are_exact_to_the_millisecond(
+    milliseconds: int | None, english: str, indonesian: str
+) -> None:
+    assert (format.seconds(milliseconds, "en"), format.seconds(milliseconds, "id")) == (english, indonesian)
+
+
 def test_times_are_those_of_the_reader() -> None:
     assert format.moment(AT_MS, "en", "Asia/Jakarta") == "25 Nov 2026 07:00"
     assert format.moment(AT_MS, "id", "Asia/Jakarta", seconds=True) == "25 Nov 2026 07.00.05"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -79,6 +81,29 @@ def verdicts_in(text: str) -> dict[tuple[str, str], float]:
     }
 
 
+@pytest.mark.parametrize("cut_ms", [0, 5_826])
+async def test_the_evidence_on_the_page_adds_up_and_says_in_which_time_zone(
+    made: World, browser: Browser, cut_ms: int
+) -> None:
+    since_ms = made.now_ms - 5 * world.HOUR_MS
+    await made.db.write(lambda c: world.run(c, 1, since_ms, since_ms + cut_ms, State.DOWN, "refused"))
+    page = await (await browser.get("/services/shop", headers={"Cookie": "zone=Europe/Berlin"})).text()
+    outages, parts = (table_in(page, caption) for caption in ("Outages", "Evidence"))
+    assert sum(outages[:-1]) == outages[-1]  # the last row is the sum
+    assert sum(parts[:-1]) == parts[-1]
+    assert parts[1] == outages[-1]
+    assert (outages[-1] % 1 == 0) is (cut_ms == 0)
+    assert page.count("(Asia/Jakarta)") == 2 * len(outages)  # headings, and labels of each cell
+    assert ">25 Nov 2026 06:46:00</time>" in page  # in Jakarta; in Berlin it was a quarter to one
+    assert "<span>Europe/Berlin</span>" in page
+
+
+def table_in(page: str, caption: str) -> list[Decimal]:
+    """The seconds in each row of a table."""
+    table = page.partition(f'<caption class="sr">{caption}</caption>')[2].partition("</table>")[0]
+    return [Decimal(text.replace(",", "")) for text in re.findall(r">([\d,.]+) s</td>", table)]
+
+
 async def test_the_time_before_a_service_existed_is_left_blank(made: World, browser: Browser) -> None:
     made.context.clock = lambda: made.now_ms + world.HOUR_MS
     await made.registrar.create(WHO, "service", {"key": "new", "name": "New", "members": ["shop.http"]})
@@ -99,3 +124,12 @@ async def test_the_time_before_a_check_existed_is_left_blank(made: World, browse
     (unknown,) = strips["new"]
     assert unknown[:3] == [made.now_ms, made.now_ms + world.HOUR_MS, "unknown"]
     assert strips["shop.http"][0][2] == "up"
+
+
+async def test_numbers_of_a_record_are_written_as_its_reader_does(browser: Browser) -> None:
+    for language, percent, seconds in (("en", "99.9%", "> s<"), ("id", "99,9%", "> dtk<")):
+        cookie = {"Cookie": f"language={language}"}
+        service = await (await browser.get("/registers/service/shop", headers=cookie)).text()
+        assert f'<span class="num">{percent}</span>' in service
+        check = await (await browser.get("/registers/check/shop.http", headers=cookie)).text()
+        assert f'<span class="num">30</span{seconds}' in check
