@@ -113,5 +113,5 @@ async def test_checks_that_could_not_be_taken_are_told_in_the_readers_language(m
     made.db.write_now(lambda connection: DeclaredChecks(made.registrar).absorb(connection, [batch]))
     client = await page(made, open_browser)
     assert "retries must be between 0 and 10" in await (await client.get(f"/agents/{one.id}")).text()
-    text = await (await client.get(f"/agents/{one.id}", headers={"Accept-Language": "id"})).text()
+    text = await (await client.get(f"/agents/{one.id}", headers={"Cookie": "language=id"})).text()
     assert "retries harus antara 0 dan 10" in text
