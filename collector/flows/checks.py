@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Meta
 
 from collector.domain.errors import CollectorError, InvalidInput
-from collector.domain.message import from_json, to_json
+from collector.domain.message import from_json, mark, to_json
 from collector.domain.registers.check import AGENT, CENTRAL
 from collector.domain.registers.check_options import LINE_CHARACTERS
 from collector.domain.registers.kinds import CONTROL, slugify
@@ -35,7 +35,7 @@ MOST_CHECKS = 500
 """Checks of one agent that become records; what is above it is left out and logged."""
 NAME_SHOWN, WHY_SHOWN = 128, 500
 """Characters of a refused check's name and of what is wrong with it."""
-GONE = "no longer in the agent's file"
+GONE = mark("no longer in the agent's file")
 
 
 class _Declared(msgspec.Struct, frozen=True):

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from collector.domain import trust
 from collector.domain.errors import Conflict, InvalidInput, NotFound, TooMuch, Unauthenticated
-from collector.domain.message import Message
+from collector.domain.message import Message, mark
 from collector.domain.pace import Bucket, Pace
 from collector.domain.registers.host import REGISTER as HOST
 from collector.domain.registers.host import Host
@@ -38,8 +38,8 @@ ADDRESSES_MAX = 4096
 TOKENS_SHOWN_MS = 7 * trust.DAY_MS
 VERSION_MAX = 32
 WHY_MAX = 500
-REPLACED = "replaced by a new enrolment"
-ENROLLED = "an agent enrolled"
+REPLACED = mark("replaced by a new enrolment")
+ENROLLED = mark("an agent enrolled")
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from collector.domain.errors import CollectorError, InvalidInput
-from collector.domain.message import Message
+from collector.domain.message import Message, mark
 from collector.domain.registers import NAMES, REGISTERS, named
 from collector.domain.registers.base import Record, Register, Who
 from collector.domain.registers.document import as_document, difference
@@ -24,7 +24,7 @@ from collector.flows.written import write as write
 from collector.store import registers as store
 from collector.store.database import Connection
 
-DEFAULT_WHY = "applied from a document"
+DEFAULT_WHY = mark("applied from a document")
 OWN_KEYS = frozenset({"register", "state", "why"})
 """What a document says about itself rather than about a field."""
 
