@@ -131,5 +131,6 @@ async def test_numbers_of_a_record_are_written_as_its_reader_does(browser: Brows
         cookie = {"Cookie": f"language={language}"}
         service = await (await browser.get("/registers/service/shop", headers=cookie)).text()
         assert f'<span class="num">{percent}</span>' in service
+        assert f"<title>{'Toko web' if language == 'id' else 'Web shop'} ·" in service
         check = await (await browser.get("/registers/check/shop.http", headers=cookie)).text()
         assert f'<span class="num">30</span{seconds}' in check
