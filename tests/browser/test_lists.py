@@ -8,6 +8,7 @@ import pytest
 
 from tests.browser.chromium import PROGRAM
 from tests.browser.site import Site, findings
+from tests.collector.edges.http.conftest import signed_in
 
 pytestmark = [
     pytest.mark.browser,
@@ -45,6 +46,16 @@ async def test_on_a_phone_every_cell_is_there_under_its_name(site: Site, languag
             if problems := [*found, *await findings(tab), *(["scrolls sideways"] if wide else [])]:
                 wrong[path] = problems
     assert not wrong, json.dumps(wrong, indent=1)
+
+
+async def test_hosts_with_long_names_fit_on_a_small_desktop(site: Site) -> None:
+    for number in range(1, 4):
+        edit = {"name": f"Warehouse server number {number} in Makassar, behind the second door"}
+        await site.made.registrar.edit("siti", "host", f"web-{number}", edit, why="test")
+    async with site.tab(1280, 800) as tab:
+        await tab.open(f"{site.base}/hosts")
+        scroll = "document.querySelector('.table-scroll')"
+        assert await tab.value(f"{scroll}.scrollWidth <= {scroll}.clientWidth")
 
 
 async def test_a_list_is_sorted_on_a_phone_too(site: Site) -> None:
@@ -124,3 +135,10 @@ async def test_a_dialog_begins_in_its_first_field(site: Site) -> None:
         assert await tab.value("document.activeElement.matches('dialog .field input')")
         await tab.press("b")
         assert await tab.value("document.activeElement.value") == "b"
+
+
+async def test_signing_in_begins_in_its_first_field(site: Site) -> None:
+    site.made.context.authenticate = signed_in("")
+    async with site.tab() as tab:
+        await tab.open(f"{site.base}/sign-in")
+        assert await tab.value("document.activeElement.matches('.gate input:not([type=hidden])')")
