@@ -18,6 +18,7 @@ from agent import drained, spool_file, spool_meter
 from agent.batch import GENESIS, Cursor, Entry, GapReason, Hole, Item, Lane
 from agent.lane import OpenLane, walk
 from agent.lanes import Lanes
+from agent.room import Room, spare_bytes
 from agent.sample import Moment, Sample
 from agent.shelf import SEQ_BITS, SEQ_MASK, Row, Shelf
 
@@ -45,7 +46,7 @@ class Spool:
         limit_bytes: int = LIMIT_BYTES,
         keep_ms: int = KEEP_MS,
     ) -> None:
-        self.limit_bytes = limit_bytes
+        self.limit_bytes, self._room = limit_bytes, Room(limit_bytes)
         self.clean_start = spool_file.was_clean(connection)
         self._db, self._shelf = connection, Shelf(connection)
         self._log_pages = min(spool_file.WAL_PAGES, limit_bytes // spool_file.PAGE_BYTES // 4)
@@ -73,6 +74,7 @@ class Spool:
         new_epoch: Callable[[], bytes],
         limit_bytes: int = LIMIT_BYTES,
         keep_ms: int = KEEP_MS,
+        spare_bytes: Callable[[Path], int] = spare_bytes,
     ) -> Spool:
         """Open the spool at `path`. A damaged one is moved aside and what it held is declared lost."""
         lost: list[tuple[bytes, int, bytes, int, bytes]] | None = None
@@ -91,7 +93,7 @@ class Spool:
             lost = spool_file.salvage(path)
             spool_file.move_aside(path)
             spool = begin()
-        spool._path = path
+        spool._path, spool._room = path, Room(limit_bytes, lambda: spare_bytes(path))
         if lost is not None:
             spool.clean_start = False
             spool._declare_damage(lost, moment)
@@ -149,6 +151,7 @@ class Spool:
         self, entries: Sequence[Entry], moment: Moment, layouts: Mapping[int, bytes]
     ) -> list[tuple[bytes, int]]:
         numbers = []
+        limit_pages = self._room.pages(self._db, self._log_pages)
         with self._transaction():
             self._lanes.flush()
             lane = self._lanes.live()
@@ -165,7 +168,7 @@ class Spool:
                         self._shelf.learn(layout_id, layouts[layout_id])
                 numbers.append((lane.epoch, self._lanes.put(lane, entry, moment)))
             self._lanes.save(lane)
-            self._bound(moment)
+            self._bound(moment, limit_pages)
         if self._unsaved:
             LOG.warning("spool disk has room again lost_batches=%d", len(self._unsaved))
             self._unsaved.clear()
@@ -281,7 +284,7 @@ class Spool:
             return spool_meter.samples(
                 batches=self.waiting(),
                 used_bytes=self.used_bytes(),
-                limit_bytes=self.limit_bytes,
+                limit_bytes=self._room.pages(self._db, self._log_pages) * spool_file.PAGE_BYTES,
                 oldest_seconds=max(0.0, (moment.wall_ms - oldest) / 1000) if oldest else 0.0,
                 dropped=self._lanes.dropped,
             )
@@ -317,13 +320,12 @@ class Spool:
     def _commit(self) -> None:
         self._db.execute("COMMIT")
 
-    def _bound(self, moment: Moment) -> None:
+    def _bound(self, moment: Moment, limit: int) -> None:
         oldest = self._shelf.oldest()
         if oldest and oldest < moment.wall_ms - self._keep_ms:
             limit_ms = moment.wall_ms - self._keep_ms
             rows = [r for r in self._losable(evidence=False) + self._losable(evidence=True) if r.wall_ms < limit_ms]
             self._drop(rows, GapReason.TOO_OLD)
-        limit = self.limit_bytes // spool_file.PAGE_BYTES
         for _ in range(DROP_ROUNDS):
             if self._pages() <= limit:
                 return
@@ -350,8 +352,7 @@ class Spool:
         self._lanes.lose(lane, len(walls), GapReason.SPOOL_FULL, samples, (min(walls), max(walls)), moment)
 
     def _pages(self) -> int:
-        total, free = (self._db.execute(f"PRAGMA {n}").fetchone()[0] for n in ("page_count", "freelist_count"))
-        return int(total - free) + self._log_pages
+        return spool_file.pages(self._db)[1] + self._log_pages
 
     # ── reading a lane ──────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -370,13 +371,12 @@ class Spool:
     def _replace(self, moment: Moment) -> None:
         """Go on with a new file; what the damaged one held is declared lost."""
         assert self._path is not None
-        known = self._lanes.values()
+        known, before = self._lanes.values(), self._lanes.dropped
         lost = [(lane.epoch, lane.base_seq, lane.base_digest, lane.last_seq, lane.last_digest) for lane in known]
         self._db.close()
         spool_file.move_aside(self._path)
         self._db = spool_file.connect(self._path)
         self._shelf = Shelf(self._db)
-        before = self._lanes.dropped
         self._lanes = Lanes(self._db, self._shelf, new_epoch=self._new_epoch, boot_id=self._boot_id)
         self._lanes.dropped = before
         self._dropped_to = {False: 0, True: 0}

@@ -117,6 +117,12 @@ def mark(connection: sqlite3.Connection, *, clean: bool) -> None:
     connection.execute("INSERT OR REPLACE INTO meta VALUES ('clean', ?)", ("1" if clean else "0",))
 
 
+def pages(connection: sqlite3.Connection) -> tuple[int, int]:
+    """Pages of the file, and how many of them hold something."""
+    total, free = (connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count"))
+    return int(total), int(total - free)
+
+
 def move_aside(path: Path) -> Path:
     """Rename a damaged spool so that somebody can look at it; only the newest one is kept."""
     target = path.with_name(path.name + ".damaged")

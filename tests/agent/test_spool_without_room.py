@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import os
 import random
 import sqlite3
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from agent import spool_file
+from agent import room, spool_file
 from agent.batch import Batch, Entry, GapReason, Hole, Item
 from agent.sample import Moment
 from agent.spool import Spool
@@ -93,3 +94,73 @@ def test_that_there_is_room_again_is_said_when_it_is_true(tmp_path: Path, caplog
 )
 def test_only_a_file_that_makes_no_sense_is_moved_aside(tmp_path: Path, words: str, kind: type[Exception]) -> None:
     assert type(spool_file.refused(tmp_path / "spool.db", sqlite3.OperationalError(words))) is kind
+
+
+class Disk:
+    """A disk whose free space is ours to say."""
+
+    def __init__(self, spare_bytes: int) -> None:
+        self.spare_bytes = spare_bytes
+
+    def spare(self, path: Path) -> int:
+        assert path.name == "spool.db"
+        return self.spare_bytes
+
+
+def on_disk(path: Path, disk: Disk) -> Spool:
+    epoch = (1).to_bytes(16, "big")
+    return Spool.open(path, moment=at(0), boot_id="boot", new_epoch=lambda: epoch, spare_bytes=disk.spare)
+
+
+def large(beat: int) -> Entry:
+    return Entry(random.Random(beat).randbytes(100_000), SAMPLES, False)
+
+
+def shown_limit(spool: Spool) -> float:
+    return next(s.value for s in spool.samples(at(0)) if s.series.name == "sigap_agent_spool_limit_bytes")
+
+
+@pytest.mark.parametrize("spare", [0, -(10**9)])
+def test_on_a_nearly_full_disk_the_spool_grows_no_further_and_declares_the_oldest(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, spare: int
+) -> None:
+    disk, path = Disk(10**12), tmp_path / "spool.db"
+    spool = on_disk(path, disk)
+    for beat in range(1, 81):
+        spool.append([large(beat)], at(beat))
+    assert (spool.dropped_batches, shown_limit(spool)) == (0, 64 << 20)
+    disk.spare_bytes = spare
+    for beat in range(81, 141):
+        assert spool.append([large(beat)], at(beat))
+    size = path.stat().st_size
+    for beat in range(141, 201):
+        assert spool.append([large(beat)], at(beat))
+    items = list(content(spool))
+    assert path.stat().st_size <= size + (1 << 20)  # the log is folded back when it is full
+    assert 0 < spool.dropped_batches < 200
+    assert sum(one.last_seq - one.seq + 1 for one in items if isinstance(one, Hole)) == spool.dropped_batches
+    assert [one.seq for one in items if isinstance(one, Batch)][-1] == 200
+    disk.spare_bytes = 10**12
+    assert shown_limit(spool) == 64 << 20
+    told = [record.getMessage().partition(" limit")[0] for record in caplog.records]
+    assert told == ["spool disk nearly full", "spool disk has room"]
+    spool.close()
+
+
+def test_a_full_disk_leaves_the_spool_of_a_new_agent_hours_of_beats(tmp_path: Path) -> None:
+    spool = on_disk(tmp_path / "spool.db", Disk(-1))
+    for beat in range(1, 31):
+        spool.append([large(beat)], at(beat))
+    assert (spool.dropped_batches, shown_limit(spool)) == (0, room.FLOOR_BYTES)
+    for beat in range(31, 101):
+        spool.append([large(beat)], at(beat))
+    assert spool.used_bytes() <= room.FLOOR_BYTES
+    assert spool.dropped_batches > 0
+    spool.close()
+
+
+def test_the_reserve_is_a_twentieth_and_never_more_than_a_gibibyte(tmp_path: Path) -> None:
+    disk = os.statvfs(tmp_path)
+    total, free = disk.f_blocks * disk.f_frsize, disk.f_bavail * disk.f_frsize
+    spare = room.spare_bytes(tmp_path / "spool.db")
+    assert abs(free - spare - min(total * 0.05, 1 << 30)) < (64 << 20)  # others write meanwhile
