@@ -89,7 +89,10 @@ def _shared(command: Callable[..., Any]) -> Callable[..., Any]:
 def _run(work: Callable[[], Coroutine[Any, Any, None]], settings: config.Settings) -> None:
     import asyncio
 
+    from collector.edges.connections import allow_open_files
+
     logs.set_up(settings.log.level)
+    allow_open_files()
     # Whatever is made from here on – database, sockets, backups – is this account's alone.
     os.umask(PRIVATE_UMASK)
     with asyncio.Runner(loop_factory=fast_loop()) as runner:

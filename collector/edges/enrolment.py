@@ -13,7 +13,7 @@ import grpc
 import grpc.aio
 
 from collector.domain.errors import CollectorError
-from collector.edges import grpc_errors
+from collector.edges import connections, grpc_errors
 from collector.edges.identity import identify, server_credentials
 from collector.flows.enrol import Enrolled, Enroller
 from protos.telemetry.v1 import telemetry_pb2 as wire
@@ -22,18 +22,17 @@ from protos.telemetry.v1 import telemetry_pb2_grpc as services
 MESSAGE_BYTES_MAX = 16 * 1024
 METADATA_BYTES_MAX = 8 * 1024
 STREAMS_PER_CONNECTION = 4
-CONNECTION_IDLE_MS = 60_000
 CONNECTION_AGE_MS = 300_000
 IPV6_SITE_BITS = 64
 OPTIONS = (
     ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
     ("grpc.max_metadata_size", METADATA_BYTES_MAX),
     ("grpc.max_concurrent_streams", STREAMS_PER_CONNECTION),
-    ("grpc.max_connection_idle_ms", CONNECTION_IDLE_MS),
     ("grpc.max_connection_age_ms", CONNECTION_AGE_MS),
     # The limit above is checked before inflating: without this, 16 KiB could become gigabytes.
     ("grpc.per_message_decompression", 0),
     ("grpc.so_reuseport", 0),
+    *connections.ENROLMENT.options(),
 )
 
 
@@ -85,11 +84,7 @@ def enrolment_server(enroller: Enroller, address: str) -> tuple[Any, int]:
     """
     server = grpc.aio.server(options=OPTIONS)
     services.add_EnrolmentServicer_to_server(_Enrolment(enroller), server)  # type: ignore[no-untyped-call]
-    try:
-        port = server.add_secure_port(address, server_credentials(enroller.authority, mutual=False))
-    except RuntimeError as error:
-        raise OSError(f"{address} is taken, or not an address of this host") from error
-    return server, port
+    return server, connections.bind(server, address, server_credentials(enroller.authority, mutual=False))
 
 
 def caller(peer: str) -> str:

@@ -23,6 +23,7 @@ from collector.domain import trust
 from collector.domain.errors import CollectorError, Forbidden, StoreError, Unauthenticated
 from collector.domain.pace import Bucket, Pace
 from collector.edges import grpc_errors, wire
+from collector.edges.connections import Limits, bind, for_agents
 from collector.edges.identity import Peer, identify, server_credentials
 from collector.edges.wire import CentralCheck
 from collector.flows.authority import Authority
@@ -49,7 +50,6 @@ OPTIONS = (
     ("grpc.max_metadata_size", 8 * 1024),
     ("grpc.max_concurrent_streams", 4),
     ("grpc.http2.bdp_probe", 0),  # a ping for every batch wakes every agent once more
-    ("grpc.server_handshake_timeout_ms", 10_000),
     ("grpc.keepalive_time_ms", 120_000),
     ("grpc.keepalive_timeout_ms", 20_000),
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 30_000),
@@ -381,19 +381,18 @@ def _code_of(error: Unauthenticated) -> str:
     return words.get(error.message, trust.Refusal.NOT_LISTED).value
 
 
-async def telemetry_server(telemetry: Telemetry, authority: Authority, address: str) -> tuple[Any, int]:
+async def telemetry_server(
+    telemetry: Telemetry, authority: Authority, address: str, *, limits: Limits | None = None
+) -> tuple[Any, int]:
     """The agents' port, not started: the server and the port that it is bound to.
 
     Raises:
         OSError: The address is taken or not this host's.
     """
-    server = grpc.aio.server(options=OPTIONS, compression=grpc.Compression.NoCompression)
+    options = (*OPTIONS, *(limits or for_agents()).options())
+    server = grpc.aio.server(options=options, compression=grpc.Compression.NoCompression)
     server.add_generic_rpc_handlers((telemetry.handler(),))
     healthy = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(healthy, server)
     await healthy.set(SERVICE, health_pb2.HealthCheckResponse.SERVING)
-    try:
-        port = server.add_secure_port(address, server_credentials(authority, mutual=True))
-    except RuntimeError as error:
-        raise OSError(f"{address} is taken, or not an address of this host") from error
-    return server, port
+    return server, bind(server, address, server_credentials(authority, mutual=True))

@@ -140,7 +140,9 @@ def _column(series: pb.Series) -> Column:
                 most=LABEL_LIMIT,
             )
         )
-    labels = tuple(sorted(zip(series.labels[::2], series.labels[1::2], strict=True)))
+    # One form of each character (NFC), that of keyboards: nobody would find what a file system wrote in another.
+    values = [unicodedata.normalize("NFC", value) for value in series.labels[1::2]]
+    labels = tuple(sorted(zip(series.labels[::2], values, strict=True)))
     for name, value in labels:
         if not _LABEL_NAME.fullmatch(name) or name == NAME_LABEL or len(name) > NAME_LIMIT:
             raise InvalidInput(
