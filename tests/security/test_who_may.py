@@ -38,7 +38,8 @@ REVIEWED = {
     """,
     Permission.VIEW: """
         GET /  GET /hosts  GET /hosts/{key}  GET /hosts/{key}/charts  GET /services  GET /services/{key}  GET /alerts
-        GET /alerts/history  GET /alerts/{id}  GET /agents  GET /agents/{id}  GET /settings  GET /live/hosts/{key}
+        GET /alerts/history  GET /alerts/{id}  GET /checks/{key}/latency  GET /agents
+        GET /agents/{id}  GET /settings  GET /live/hosts/{key}
         GET /live/changes  GET /metrics  GET /federate  GET /federate/hosts/{key}  GET /registers
         GET /registers/{register}  GET /registers/{register}/-/about  GET /registers/{register}/{key}
         GET /api/v1/series  GET /api/v1/sd/agents  GET /api/v1/agents  GET /api/v1/alerts  GET /api/v1/registers

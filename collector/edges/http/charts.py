@@ -237,7 +237,7 @@ def draw(frame: Frame, *, since_ms: int, until_ms: int) -> dict[str, Any]:
     drawn = {}
     for chart in CHARTS:
         lines = [
-            {"label": line.label, "values": _rounded(line.values[keep])}
+            {"label": line.label, "values": rounded(line.values[keep])}
             for line in chart.compute(frame)
             if chart.kind != "stack" or np.nanmax(np.append(line.values[keep], 0)) > 0
         ]
@@ -249,13 +249,13 @@ def newest(frame: Frame) -> dict[str, dict[str, float | None]]:
     """The last point of every line of every chart."""
     points = {}
     for chart in CHARTS:
-        lines = {line.label: _rounded(line.values[-1:])[0] for line in chart.compute(frame)}
+        lines = {line.label: rounded(line.values[-1:])[0] for line in chart.compute(frame)}
         if any(value is not None for value in lines.values()):
             points[chart.key] = lines
     return points
 
 
-def _rounded(values: Values) -> list[float | None]:
+def rounded(values: Values) -> list[float | None]:
     """Six significant digits, which is more than a picture shows; None where nothing is known."""
     known = np.isfinite(values) & (values != 0)
     sizes = np.where(known, np.abs(values), 1.0)

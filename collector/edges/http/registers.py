@@ -1,6 +1,6 @@
 """Pages of every register: list, form, record with history, and the steps of its life cycle.
 
-All of it follows from the registers' descriptions; only `PROPOSALS` names one of them.
+All of it follows from the registers' descriptions; only `PROPOSALS` and `CHECK` name one of them.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from collector.domain.registers import NAMES, REGISTERS
 from collector.domain.registers.base import Register, may
 from collector.domain.registers.compound import Ref, Refs
 from collector.domain.registers.kinds import Boolean, Enum
+from collector.edges.http import checks, render
 from collector.edges.http import register_form as shape
-from collector.edges.http import render
 from collector.edges.http.context import context_of
 from collector.edges.http.errors import page_for
 from collector.edges.http.form import is_count
@@ -35,6 +35,8 @@ PICKS_MOST = 200
 """Longer lists are searched, not picked from."""
 PROPOSALS: Mapping[tuple[str, str], Callable[[], str]] = {("channel", "secret"): new_secret}
 """Register and field → what a new record's form suggests: messages are signed unless somebody decides otherwise."""
+CHECK = "check"
+"""The register whose records have a state of their own, which an agent finds out."""
 BASE = "/registers"
 ONE = f"{BASE}/{{register:{'|'.join(NAMES)}}}"
 
@@ -76,6 +78,7 @@ async def listing(request: web.Request) -> Page:
         found = store.search(connection, register.name, query)
         return {
             "records": store.shown(connection, register.name, found.records),
+            "states": checks.states(connection, [one.id for one in found.records]) if register.name == CHECK else {},
             "total": found.total,
             "filters": _filters(connection, register, query),
         }
@@ -133,6 +136,7 @@ async def _record(
 ) -> Page:
     register, key = _register(request), request.match_info["key"]
     actor = shape.actor_of(request)
+    span = checks.asked_span(request) if register.name == CHECK else None
 
     def work(connection: Connection) -> dict[str, Any]:
         found = store.by_key(connection, register.name, key)
@@ -141,6 +145,7 @@ async def _record(
             "history": audit.history(connection, register.name, record_id=found.id, most=HISTORY_ROWS),
             "referrers": store.referrers(connection, register.name, found.id),
             "kept": register.kept(found),
+            "watched": checks.watched(connection, found, span) if span else None,
         }
 
     data = await context_of(request).db.read(work)
