@@ -98,6 +98,7 @@ class Collector:
         self._compose_decisions()
         self._compose_edges(simulated=simulated)
         self._undo: list[Callable[[], Awaitable[Any]]] = []
+        self._endless: list[asyncio.Task[Any]] = []
 
     def _compose_decisions(self) -> None:
         settings = self.settings
@@ -215,6 +216,12 @@ class Collector:
         self.db.close()
         os.close(self._lock)
 
+    async def is_alive(self) -> bool:
+        """Whether judging and delivering go on and the database's writer answers; an error is an answer."""
+        with contextlib.suppress(StoreError):
+            await self.db.write(_nothing)
+        return not any(task.done() for task in self._endless)
+
     async def _open_ports(self) -> None:
         settings = self.settings
         telemetry, _ = await _listening(
@@ -250,6 +257,8 @@ class Collector:
 
     def _run_forever(self, work: Any, name: str) -> None:
         task = asyncio.create_task(work, name=name)
+        task.add_done_callback(_logged)
+        self._endless.append(task)
 
         async def cancel() -> None:
             task.cancel()
@@ -359,6 +368,10 @@ def _sole_user(data: Path) -> int:
             f"Another collector uses the data directory {data}.", hint="Stop it, or choose another with --data."
         ) from error
     return handle
+
+
+def _nothing(_: Any) -> None:
+    """The least that the writer can be asked for."""
 
 
 def _logged(task: asyncio.Future[Any]) -> None:

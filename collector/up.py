@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from collector.app import Collector
+from collector.service_manager import ServiceManager
 from collector.store import agents
 
 log = logging.getLogger(__name__)
@@ -164,15 +165,19 @@ def stopped_by_signals(stopping: asyncio.Event | None = None) -> asyncio.Event:
 async def serve(collector: Collector, *, stopping: asyncio.Event | None = None) -> None:
     """Run the collector alone until SIGINT or SIGTERM, or until the database fails."""
     stopping = stopped_by_signals(stopping)
+    manager = ServiceManager(os.environ)
     await collector.start()
+    watchdog = asyncio.create_task(manager.feed_watchdog(collector.is_alive), name="watchdog")
     try:
         print(f"Sigap serves {collector.settings.url}", flush=True)
         if not await collector.access.is_set_up():
             link = await collector.access.setup_link()
             print(f"Set it up within 15 minutes: {collector.settings.url}/setup?link={link}", flush=True)
-        _notify_ready()
+        manager.tell("READY=1")
         await _until(stopping, collector)
     finally:
+        manager.tell("STOPPING=1")
+        watchdog.cancel()
         await collector.stop()
 
 
@@ -220,13 +225,3 @@ def _write_private(path: Path, text: str) -> None:
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     with os.fdopen(handle, "w") as stream:
         stream.write(text)
-
-
-def _notify_ready() -> None:
-    """Tell systemd that the service is ready, where it asked for that."""
-    address = os.environ.get("NOTIFY_SOCKET", "")
-    if not address:
-        return
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
-        channel.connect("\0" + address[1:] if address.startswith("@") else address)
-        channel.sendall(b"READY=1")

@@ -2,7 +2,7 @@
 
 A connection costs an open file before anybody knows whose it is. Without a limit, strangers who only connect would use
 up the files that the database and the pages need. gRPC's Python interface hears of a connection after its handshake
-only, so that a limit by address belongs into the firewall; enrolment limits each address by request (`flows.enrol.Gate`).
+only, so that a limit by address belongs into the firewall; enrolment limits the requests of each (`flows.enrol.Gate`).
 """
 
 from __future__ import annotations

@@ -267,12 +267,10 @@ assert answer.status == 303, answer.text
 
 def test_collector_and_agent_run_under_their_units_and_find_each_other(account: Machine) -> None:
     host = account
-    # The interpreter of the tests may be in somebody's home.
-    home = ["ProtectHome=read-only"] if sys.base_prefix.startswith(("/root", "/home")) else []
     (host.root / "etc/sigap/sigap.toml").touch()
     host.run("rm", "-rf", "/var/lib/sigap-agent", "/var/lib/private/sigap-agent")
     (host.root / "usr/bin/sigap-agent").symlink_to(SIGAP_AGENT)
-    with installed(host, "sigap", SIGAP, *home):
+    with installed(host, "sigap", SIGAP, *_home()):
         host.run("systemctl", "start", "sigap")
         assert host.run("curl", "--silent", "http://127.0.0.1:8420/-/ready") == "Sigap is ready."
         link = re.findall(r"/setup\?link=(\S+)", host.log())[-1]
@@ -289,6 +287,23 @@ def test_collector_and_agent_run_under_their_units_and_find_each_other(account: 
                 (host.root / left).unlink(missing_ok=True)
         host.run("systemctl", "stop", "sigap")
         assert host.shows("sigap", "Result") == "success", host.log()
+
+
+def test_a_collector_that_hangs_is_killed_by_the_watchdog_and_started_anew(account: Machine) -> None:
+    host = account
+    (host.root / "etc/sigap/sigap.toml").touch()
+    with installed(host, "sigap", SIGAP, *_home(), "WatchdogSec=3", "RestartSec=0", restarts=1):
+        host.run("systemctl", "start", "sigap")
+        before = host.shows("sigap", "WatchdogTimestampMonotonic")
+        wait_for(lambda: host.shows("sigap", "WatchdogTimestampMonotonic") != before, SECONDS, "the watchdog is fed")
+        host.run("kill", "-STOP", host.shows("sigap", "MainPID"))
+        wait_for(lambda: host.shows("sigap", "NRestarts") == "1", SECONDS, "it was started anew")
+        wait_for(lambda: host.shows("sigap", "ActiveState") == "active", SECONDS, "and runs")
+
+
+def _home() -> list[str]:
+    """The interpreter of the tests may be in somebody's home."""
+    return ["ProtectHome=read-only"] if sys.base_prefix.startswith(("/root", "/home")) else []
 
 
 def _manual() -> str:
