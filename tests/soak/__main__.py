@@ -125,6 +125,7 @@ def main(minutes: float) -> int:
     seen: dict[str, list[Level]] = {"collector": [], "agent": []}
     with product(agent_text=FAST) as running:
         wait_for(lambda: HOST in running.hosts(), START_SECONDS, "the host is there")
+        wait_for(lambda: running.json(f"/hosts/{HOST}.json")["vitals"], START_SECONDS, "its numbers are there")
         assert running.process is not None
         pids = {"collector": running.process.pid, "agent": running.agent_pid()}
         ends = time.monotonic() + minutes * 60
