@@ -41,8 +41,8 @@ const BINARY_STEPS = Array.from({ length: 56 }, (_, power) => 2 ** power);
 const ZOOM_MINIMUM_SECONDS = 20;
 const MARK_PIXELS = 4;
 
-function colour(name: string): string {
-  return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+function colour(name: string, of: Element): string {
+  return getComputedStyle(of).getPropertyValue(name).trim();
 }
 
 const groups = new Map<string, Chart[]>();
@@ -174,8 +174,8 @@ class Chart {
     const order = this.labels.map((_, index) => index);
     if (this.spec.kind === "stack") order.reverse();
     return order.map((index) => {
-      const stroke = colour(`--c${(index % COLOURS) + 1}`);
-      const fill = this.spec.kind === "stack" ? mixed(stroke, colour("--surface"), 0.5) : this.spec.kind === "area" ? `${stroke}1f` : "";
+      const stroke = colour(`--c${(index % COLOURS) + 1}`, this.figure);
+      const fill = this.spec.kind === "stack" ? mixed(stroke, colour("--surface", this.figure), 0.5) : this.spec.kind === "area" ? `${stroke}1f` : "";
       return {
         label: this.labels[index]!,
         stroke,
@@ -190,9 +190,9 @@ class Chart {
 
   private options(): uPlot.Options {
     const { spec } = this;
-    const faint = colour("--faint");
-    const grid = { stroke: colour("--line"), width: 1 };
-    const font = `11px ${colour("--font")}`;
+    const faint = colour("--faint", this.figure);
+    const grid = { stroke: colour("--line", this.figure), width: 1 };
+    const font = `11px ${colour("--font", this.figure)}`;
     const low = spec.low;
     const high = spec.high;
     return {
@@ -245,7 +245,7 @@ class Chart {
       const left = Math.max(view.valToPos(mark.since / 1000, "x", true), view.bbox.left);
       const right = Math.min(view.valToPos(mark.until / 1000, "x", true), view.bbox.left + view.bbox.width);
       if (right <= view.bbox.left || left >= view.bbox.left + view.bbox.width) continue;
-      view.ctx.fillStyle = colour(mark.state === "down" ? "--down" : "--degraded");
+      view.ctx.fillStyle = colour(mark.state === "down" ? "--down" : "--degraded", this.figure);
       // A band above the plot: when something was wrong must not hide what the lines did.
       const height = MARK_PIXELS * devicePixelRatio;
       view.ctx.fillRect(left, view.bbox.top - height, Math.max(right - left, 1), height);
@@ -277,7 +277,7 @@ class Chart {
       ...this.labels.map((label, index) => {
         const button = document.createElement("button");
         button.type = "button";
-        button.append(swatch(colour(`--c${(index % COLOURS) + 1}`), Math.floor(index / COLOURS)), this.told(label), " ", document.createElement("b"));
+        button.append(swatch(colour(`--c${(index % COLOURS) + 1}`, this.figure), Math.floor(index / COLOURS)), this.told(label), " ", document.createElement("b"));
         button.addEventListener("click", () => this.toggle(label));
         return button;
       }),

@@ -66,7 +66,8 @@ async def series(request: web.Request) -> web.Response:
         }
         for place, device in enumerate(("eth0", "eth1"))
     ]
-    charts = {"stack": {"times": times, "series": stack}, "line": {"times": times, "series": line}}
+    drawn = {"stack": {"times": times, "series": stack}, "line": {"times": times, "series": line}}
+    charts = {f"{kind}-{theme}": answer for kind, answer in drawn.items() for theme in ("light", "dark")}
     return web.json_response({"charts": charts})
 
 
