@@ -14,11 +14,15 @@ import numpy as np
 
 from collector.demo.fleet import LocalCheck
 from collector.demo.identity import VERSION
-from collector.demo.machine import GIB, Machine
+from collector.demo.machine import GIB, MIB, Load, Machine
 from protos.telemetry.v1 import telemetry_pb2 as pb
 
 RETRY_PAUSE_SECONDS = 1.0
 FIRST_PID = 300
+OF_PROCESSES = 0.85
+"""Which part of what a machine uses these few account for; the others and the kernel have the rest."""
+LEAST_BYTES = 9 * MIB
+"""What an idle daemon has in memory."""
 BOOTED_MS = 30 * 86_400_000
 
 
@@ -29,12 +33,14 @@ def documents_of(machine: Machine, checks: Sequence[LocalCheck], now_ms: int) ->
     return [_document(kind, body, now_ms) for kind, body in bodies.items()]
 
 
-def processes_of(machine: Machine, now_ms: int) -> pb.Document:
-    """The processes that use most."""
+def processes_of(machine: Machine, load: Load, now_ms: int) -> pb.Document:
+    """The processes that use most; together no more than the machine says of itself at the same time."""
     rng = np.random.default_rng([zlib.crc32(machine.name.encode()), now_ms // 1000])
     weights = np.linspace(0.01, 1.0, len(machine.processes)) ** 3
-    cpu = machine.peak * machine.cpus * weights * rng.gamma(4.0, 0.25, weights.size)
-    resident = machine.memory_gib * GIB * machine.memory_used * weights / weights.sum() * 0.8
+    uneven = weights * rng.gamma(4.0, 0.25, weights.size)
+    cpu = load.busy * machine.cpus * OF_PROCESSES * uneven / uneven.sum()
+    used = max(0.0, load.memory * machine.memory_gib * GIB * OF_PROCESSES - LEAST_BYTES * weights.size)
+    resident = LEAST_BYTES + used * weights / weights.sum()
     found = [
         {
             "pid": FIRST_PID + 37 * at,

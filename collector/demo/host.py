@@ -89,7 +89,7 @@ class SimulatedHost:
             )
         if now_ms - self._processes_ms >= PROCESSES_EVERY_MS:
             self._processes_ms = now_ms
-            payload.documents.append(processes_of(self.machine, now_ms))
+            payload.documents.append(processes_of(self.machine, self._simulation.load, now_ms))
         self._told_ms = now_ms
         await self.stream.send(self.stream.live, Content(payload, now_ms))
 

@@ -72,6 +72,13 @@ class Stress(NamedTuple):
     busy: float
 
 
+class Load(NamedTuple):
+    """How much of a machine was in use in its newest row, 0 … 1."""
+
+    busy: float  # of all CPUs together
+    memory: float
+
+
 @dataclass(slots=True)
 class _Moment:
     """Everything that the columns of one call have in common."""
@@ -92,6 +99,7 @@ class Simulation:
     start_ms: int
     stress: Sequence[Stress] = ()
     boots_ms: Sequence[int] = ()  # restarts, in order; counters begin anew
+    load: Load = Load(0.0, 0.0)
     _counts: list[float] = field(default_factory=list)
     _loads: dict[int, float] = field(default_factory=dict)
     _last_ms: int = 0
@@ -129,6 +137,7 @@ class Simulation:
             *self._kernel(moment, times_ms, count),
         ]
         self._last_ms = int(times_ms[-1])
+        self.load = Load(float(moment.busy[-1]), float(moment.memory[-1]))
         return np.column_stack(parts)
 
     def _moment(self, times_ms: NDArray[np.int64]) -> _Moment:
