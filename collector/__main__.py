@@ -170,6 +170,7 @@ def demo_command(file: Path | None, data: Path | None, web: str | None) -> None:
 
     with tempfile.TemporaryDirectory(prefix="sigap-demo-") as scratch:
         settings = _for_this_host(file, data or Path(scratch), web, **demo.SETTINGS)
+        settings = demo.beside_others(settings, fixed=("web",) if web else ())
 
         async def work() -> None:
             await demo.run(Collector(settings, simulated=True))

@@ -79,6 +79,9 @@ class Load(NamedTuple):
     memory: float
 
 
+IDLE = Load(0.0, 0.0)
+
+
 @dataclass(slots=True)
 class _Moment:
     """Everything that the columns of one call have in common."""
@@ -99,7 +102,7 @@ class Simulation:
     start_ms: int
     stress: Sequence[Stress] = ()
     boots_ms: Sequence[int] = ()  # restarts, in order; counters begin anew
-    load: Load = Load(0.0, 0.0)
+    load: Load = IDLE
     _counts: list[float] = field(default_factory=list)
     _loads: dict[int, float] = field(default_factory=dict)
     _last_ms: int = 0
