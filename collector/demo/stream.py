@@ -149,6 +149,7 @@ class Stream:
             host_name=self.identity.host_name,
             boot_id=self._boot_id,
             clean_shutdown=True,
+            accepts_checks=True,
             lanes=lanes,
             clock=pb.Clock(wall_ms=self._clock(), ntp_state="synchronised"),
         )

@@ -29,6 +29,7 @@ class Catalogue:
     checks: Mapping[int, Any] = field(default_factory=dict)
     central: Mapping[str, int] = field(default_factory=dict)  # key of a centrally defined check → its id
     watched: frozenset[int] = frozenset()  # hosts with an agent that is let in: of no other is silence news
+    closed: frozenset[int] = frozenset()  # those of them whose agents take no checks from here
 
     def rule(self, rule_id: int) -> Rule | None:
         """The rule of that id, while it is on."""
@@ -57,6 +58,7 @@ def load(connection: Connection) -> Catalogue:
     """The registers as they are now."""
     hosts = {host.id: host for host in registers.all_of(connection, "host", "active")}
     checks = {check.id: check for check in registers.all_of(connection, "check", "active")}
+    heard = status.heard(connection)
     return Catalogue(
         rules=tuple(rule_of(record) for record in registers.all_of(connection, "rule", "active") if record.enabled),
         channels=tuple(
@@ -65,7 +67,8 @@ def load(connection: Connection) -> Catalogue:
         hosts=hosts,
         checks=checks,
         central={check.key: check.id for check in checks.values() if check.origin == "central"},
-        watched=frozenset(one.host_id for one in status.heard(connection)),
+        watched=frozenset(one.host_id for one in heard),
+        closed=frozenset(one.host_id for one in heard if not one.accepts_checks),
     )
 
 

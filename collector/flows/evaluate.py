@@ -140,6 +140,7 @@ class Evaluator:
             catalogue = catalogues.load(connection)
             changes = telling.orphans(alerts.load_open(connection), catalogue, now_ms=now_ms)
             telling.record(connection, changes, catalogue, now_ms=now_ms)
+            observe.closed(connection, catalogue, now_ms=now_ms)
             return catalogue, changes, observe.refresh(connection, catalogue, now_ms=now_ms)
 
         self.catalogue, changes, transitions = await self.db.write(work)

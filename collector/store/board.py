@@ -171,7 +171,7 @@ def _check_line(record: Any, now: status.Now | None, host_key: str) -> CheckLine
         host_key,
         record.kind,
         PAUSED if paused else now.state.word if now else State.UNKNOWN.word,
-        now.since_ms if now else None,
+        (now.since_ms or None) if now else None,
         now.reason if now else "",
         record.origin,
         record.interval_seconds,

@@ -48,11 +48,12 @@ class Transition(NamedTuple):
 
 
 class Heard(NamedTuple):
-    """When a host's agent was last heard, and why it left if it said so."""
+    """When a host's agent was last heard, why it left if it said so, and whether it takes checks from here."""
 
     host_id: int
     last_seen_ms: int
     goodbye: str
+    accepts_checks: bool  # True until it has said so
 
 
 def bindings(connection: Connection, agent_ids: Collection[str]) -> dict[tuple[str, str], int]:
@@ -220,6 +221,29 @@ def record(connection: Connection, changes: Sequence[Transition]) -> None:
     )
 
 
+def remember(connection: Connection, subject: str, present: Mapping[int, Now]) -> None:
+    """Keep a newer reason, and what is known of subjects that had nothing on record; no state changes by it."""
+    key = (status_now.c.subject == subject) & (status_now.c.subject_id == bindparam("id"))
+    rows = {
+        subject_id: {"state": now.state.word, "since_ms": now.since_ms, "known_ms": now.known_ms}
+        | wording.apart(now.reason)
+        for subject_id, now in present.items()
+    }
+    known: set[int] = set()
+    for some in _slices(sorted(rows)):
+        query = select(status_now.c.subject_id).where(
+            status_now.c.subject == subject, status_now.c.subject_id.in_(some)
+        )
+        known |= set(connection.scalars(query))
+    changed = [{"id": subject_id, "said": row["reason"], "parts": row["wording"]} for subject_id, row in rows.items()]
+    if changed := [row for row in changed if row["id"] in known]:
+        newer = update(status_now).where(key).values(reason=bindparam("said"), wording=bindparam("parts"))
+        connection.execute(newer, changed)
+    new = [{"subject": subject, "subject_id": one, **row} for one, row in rows.items() if one not in known]
+    if new:
+        connection.execute(insert(status_now), new)
+
+
 def transitions(
     connection: Connection,
     *,
@@ -264,12 +288,14 @@ def transitions(
 
 def heard(connection: Connection) -> list[Heard]:
     """Each host that has an active agent, with the last sign of life."""
-    query = select(agent.c.host_id, agent.c.last_seen_ms, agent.c.goodbye, agent.c.enrolled_ms)
+    query = select(agent.c.host_id, agent.c.last_seen_ms, agent.c.goodbye, agent.c.enrolled_ms, agent.c.accepts_checks)
     newest: dict[int, Heard] = {}
     for row in connection.execute(query.where(agent.c.status == "active")):
         seen_ms = row.last_seen_ms or row.enrolled_ms
         if row.host_id not in newest or newest[row.host_id].last_seen_ms < seen_ms:
-            newest[row.host_id] = Heard(row.host_id, seen_ms, row.goodbye)
+            newest[row.host_id] = Heard(
+                row.host_id, seen_ms, row.goodbye, row.accepts_checks or row.last_seen_ms is None
+            )
     return list(newest.values())
 
 

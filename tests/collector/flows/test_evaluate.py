@@ -410,3 +410,38 @@ async def test_running_it_judges_rows_within_a_second(watch: Watch) -> None:
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
     assert watch.told() == [("firing", "disk-full")]
+
+
+async def test_the_newest_reason_of_a_check_that_is_not_up_is_kept_and_is_no_transition(watch: Watch) -> None:
+    def said(subject: str) -> str:
+        return watch.database.read_now(lambda c: status.present(c, subject, [1])[1].reason)
+
+    watch.arrive([watch.result("web", State.UNKNOWN, reason="no permission to look")])
+    assert (watch.state("check"), said("check")) == (State.UNKNOWN, "no permission to look")
+    assert said("service").startswith("web: no permission to look")
+    assert watch.history("check") == []
+    watch.now_ms += STEP
+    watch.arrive([watch.result("web", State.UNKNOWN, reason="the resolver does not answer")])
+    assert said("check") == "the resolver does not answer"
+    assert said("service").startswith("web: the resolver does not answer")
+    watch.now_ms += STEP
+    watch.arrive([watch.result("web", State.DOWN, reason="refused")])
+    watch.now_ms += STEP
+    watch.arrive([watch.result("web", State.DOWN, reason="HTTP 500")])
+    assert said("check") == "HTTP 500"
+    assert [one.reason for one in watch.history("check")] == ["refused"]
+    late = watch.result("web", State.DOWN, at_ms=watch.now_ms - 2 * STEP, reason="long ago")
+    watch.arrive([late], live=False)
+    assert said("check") == "HTTP 500"
+
+
+async def test_a_check_for_an_agent_that_takes_none_says_so(watch: Watch) -> None:
+    await watch.evaluator.reload()
+    now = watch.database.read_now(lambda c: status.present(c, "check"))
+    assert {one.reason.partition(" (")[0] for one in now.values()} == {
+        "The agent's own file does not allow checks from here"
+    }
+    watch.seen(web=State.UP)
+    await watch.evaluator.reload()
+    assert watch.database.read_now(lambda c: status.present(c, "check", [1]))[1].reason == "web up"
+    assert watch.history("check")[0].before is State.UNKNOWN

@@ -126,4 +126,4 @@ def test_the_newest_agent_of_a_host_says_when_it_was_heard(database: Database) -
             )
 
     database.write_now(agents)
-    assert database.read_now(status.heard) == [status.Heard(1, 9, "")]
+    assert database.read_now(status.heard) == [status.Heard(1, 9, "", False)]
