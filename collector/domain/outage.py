@@ -70,18 +70,13 @@ def stretches(timeline: Sequence[Segment], states: Collection[State], *, agreed:
 class Statistics:
     """Figures over the outages of a period; None where there was no outage to speak of.
 
-    Source: the usual definitions, as in service-level agreements: MTBSI = MTBF + MTRS.
+    Source: the usual definitions, as in service-level agreements; both together are the time between incidents.
     """
 
     count: int
     longest_ms: int
     mtrs_ms: Fraction | None  # mean time to restore service
     mtbf_ms: Fraction | None  # mean time between failures
-
-    @property
-    def mtbsi_ms(self) -> Fraction | None:
-        """Mean time between service incidents."""
-        return None if self.mtrs_ms is None or self.mtbf_ms is None else self.mtrs_ms + self.mtbf_ms
 
 
 def statistics(outages: Sequence[Outage], *, up_ms: int) -> Statistics:

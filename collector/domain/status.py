@@ -264,11 +264,3 @@ def merged(segments: Iterable[Segment]) -> list[Segment]:
         else:
             joined.append(segment)
     return joined
-
-
-def durations(segments: Iterable[Segment]) -> dict[State, int]:
-    """Milliseconds per state; together exactly as long as the timeline."""
-    sums = dict.fromkeys(State, 0)
-    for segment in segments:
-        sums[segment.state] += segment.milliseconds
-    return sums

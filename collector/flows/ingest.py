@@ -206,10 +206,6 @@ class Ingest:
         except StoreError as error:
             self._note_failure(error)
 
-    def session_of(self, agent_id: str) -> Session | None:
-        """The stream of an agent that is connected to this process."""
-        return self._sessions.get(agent_id)
-
     def sessions(self) -> list[Session]:
         """Every stream of this process."""
         return list(self._sessions.values())

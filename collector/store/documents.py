@@ -60,21 +60,6 @@ def latest(connection: Connection, host_id: int, kind: str, *, at_ms: int | None
     return None if row is None else Document(row.kind, row.wall_ms, bytes(row.body))
 
 
-def newest_of_all(connection: Connection, kind: str) -> dict[int, Document]:
-    """The newest document of a kind of every host, by host id."""
-    newest = (
-        select(DOCUMENT.c.host_id, func.max(DOCUMENT.c.wall_ms).label("wall_ms"))
-        .where(DOCUMENT.c.kind == kind)
-        .group_by(DOCUMENT.c.host_id)
-        .subquery()
-    )
-    statement = select(DOCUMENT).join(
-        newest, (newest.c.host_id == DOCUMENT.c.host_id) & (newest.c.wall_ms == DOCUMENT.c.wall_ms)
-    )
-    rows = connection.execute(statement.where(DOCUMENT.c.kind == kind))
-    return {row.host_id: Document(row.kind, row.wall_ms, bytes(row.body)) for row in rows}
-
-
 def times(connection: Connection, host_id: int, kind: str, *, since_ms: int, until_ms: int) -> list[int]:
     """When documents of a kind were seen, ascending, `since_ms` inclusive, `until_ms` exclusive."""
     statement = select(DOCUMENT.c.wall_ms).where(

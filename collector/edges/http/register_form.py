@@ -27,8 +27,6 @@ CLEAR = "clear."
 """In front of a secret's name: the box that empties it."""
 TONES: Mapping[str, str] = {"good": "up", "progress": "accent", "warn": "degraded", "muted": "unknown"}
 YES, NO = Words("Yes", "Ya"), Words("No", "Tidak")
-FORM_FACTS = frozenset({"csrf", "version", "why", "check"})
-"""What a form carries beside the fields."""
 
 
 def actor_of(request: web.Request) -> Actor:

@@ -17,10 +17,11 @@ from collector.domain.errors import Conflict
 from collector.domain.interval import Span
 from collector.domain.sample import State
 from collector.domain.series import Matcher
-from collector.domain.status import durations, reach_ms
+from collector.domain.status import reach_ms
 from collector.store import board, registers, sla
 from collector.store import documents as kept
 from tests.collector.demo.conftest import DAYS, HOSTS, Filled
+from tests.collector.durations import durations
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -133,9 +134,10 @@ async def test_rows_of_the_power_cut_are_missing_and_the_host_booted_after_it(fi
 
 
 async def test_hosts_say_what_they_are(filled: Filled):
-    found = await filled.collector.db.read(lambda c: kept.newest_of_all(c, "host"))
+    agents = await filled.collector.enroller.agents(filled.collector.clock())
+    found = await filled.collector.db.read(lambda c: [kept.latest(c, one.host_id, "host") for one in agents])
     assert len(found) == len(HOSTS)
-    assert b"Debian" in next(iter(found.values())).body
+    assert all(one is not None and b"Debian" in one.body for one in found)
 
 
 async def test_nothing_was_lost_or_refused_on_the_way(filled: Filled):

@@ -10,13 +10,13 @@ from collector.domain.status import (
     Hole,
     Run,
     Segment,
-    durations,
     evidence,
     insert,
     lose,
     reach_ms,
     timeline,
 )
+from tests.collector.durations import durations
 
 STEP, TIMEOUT, BEATS = 10, 4, 14
 END = STEP * (BEATS + 4)

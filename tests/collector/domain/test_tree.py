@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from collector.domain.interval import Span
 from collector.domain.sample import State
-from collector.domain.status import Run, Segment, durations, timeline
+from collector.domain.status import Run, Segment, timeline
 from collector.domain.tree import Composition, existence, fold, roll_up, service_timeline
+from tests.collector.durations import durations
 
 U, D, G, N = State.UP, State.DOWN, State.DEGRADED, State.UNKNOWN
 WORST = Composition(0, (1, 2))

@@ -48,7 +48,7 @@ async def test_a_session_ends_and_its_goodbye_is_kept_wherever_the_call_is_cance
 
     call = asyncio.create_task(stand.telemetry.serve(Peer(identity.agent_id, fingerprint), requests(), Silent()))
     async with asyncio.timeout(5):
-        while stand.ingest.session_of(identity.agent_id) is None:
+        while not stand.ingest.sessions():
             await asyncio.sleep(0)
         leave.set()
         await said.wait()
