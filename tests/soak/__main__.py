@@ -43,8 +43,8 @@ FAST = "".join(
     f"[host.probes.{name}]\ninterval_seconds = {BEAT_SECONDS}\n"
     for name in ("cpu", "meminfo", "diskstats", "filesystem", "netdev", "netclass", "netstat", "stat", "vmstat", "self")
 )
-ALLOWED = {"resident": 1.05, "descriptors": 1.0, "threads": 1.0}
-"""How much higher the last third may be than the middle one."""
+ALLOWED = {"resident": 1.05, "descriptors": 1.0, "threads": 1.3}
+"""How much higher the last third may be than the middle one. A probe that stood still once leaves another worker."""
 
 
 class Level(NamedTuple):
