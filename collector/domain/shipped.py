@@ -194,6 +194,13 @@ RULES: tuple[Mapping[str, Any], ...] = (
         minutes=0,
         severity="critical",
         summary=("{check} on {host} is down: {reason}", "{check} di {host} mati: {reason}"),
-        advice=("See the reason and the host's page.", "Lihat alasannya dan halaman host tersebut."),
+        advice=(
+            "Start with the reason. Refused: nothing listens there, so see whether the program runs. No answer: it is "
+            "cut off or overloaded. A wrong answer: read the program's own log of that time. To look again at once, "
+            "on {host}: sigap-agent once | grep probe_success",
+            "Mulai dari alasannya. Ditolak: tidak ada yang mendengarkan, jadi lihat apakah programnya berjalan. Tidak "
+            "menjawab: terputus atau kelebihan beban. Jawaban salah: baca log program itu pada waktu tersebut. Untuk "
+            "memeriksa lagi sekarang juga, di {host}: sigap-agent once | grep probe_success",
+        ),
     ),
 )

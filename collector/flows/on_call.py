@@ -1,4 +1,4 @@
-"""What people on call do about an alert: say that they take care of it.
+"""What people on call do about an alert: say that they take care of it, and let a message be that reached nobody.
 
 Sending its messages, and sending given-up ones again, is `flows.deliver`'s work.
 """
@@ -6,7 +6,8 @@ Sending its messages, and sending given-up ones again, is `flows.deliver`'s work
 from __future__ import annotations
 
 from collector.domain.errors import Conflict, NotFound
-from collector.store import alerts
+from collector.store import alerts, outbox
+from collector.store.alerts import Event
 from collector.store.database import Connection, Database
 
 
@@ -25,3 +26,26 @@ async def take(db: Database, alert_id: int, *, who: str, now_ms: int) -> None:
 
     if not await db.write(work):
         raise Conflict("This alert is over, or somebody takes care of it already.", hint="Load its page again.")
+
+
+async def dismiss(db: Database, message_id: int, *, who: str, now_ms: int) -> None:
+    """Note that `who` knows of a message that was given up and wants no more of it.
+
+    Raises:
+        NotFound: There is no such message.
+        Conflict: It is on its way, was delivered, or was dismissed already.
+    """
+
+    def work(connection: Connection) -> bool:
+        message = outbox.get(connection, message_id)
+        if message is None:
+            raise NotFound("There is no such message.")
+        if not outbox.dismiss(connection, message_id):
+            return False
+        if message.alert_id is not None:
+            detail = f"{who}: {message.event} {message.message_id}"
+            alerts.note(connection, [Event(message.alert_id, "dismissed", now_ms, now_ms, detail)])
+        return True
+
+    if not await db.write(work):
+        raise Conflict("This message was not given up.", hint="Load its page again.")

@@ -42,7 +42,7 @@ class Event(NamedTuple):
     """Something that happened to an alert."""
 
     alert_id: int
-    kind: str  # firing, resolved, acknowledged, frozen, undelivered
+    kind: str  # firing, resolved, acknowledged, frozen, undelivered, dismissed
     at_ms: int
     known_ms: int
     detail: str
@@ -74,12 +74,26 @@ def active(connection: Connection) -> list[Kept]:
 
 
 def history(
-    connection: Connection, *, since_ms: int = 0, host_id: int | None = None, offset: int = 0, limit: int = 100
+    connection: Connection,
+    *,
+    since_ms: int = 0,
+    host_id: int | None = None,
+    severity: str | None = None,
+    state: str | None = None,
+    text: str = "",
+    offset: int = 0,
+    limit: int = 100,
 ) -> list[Kept]:
-    """Alerts that fired, over or not, the newest first."""
+    """Alerts that fired, over or not, the newest first; every word of `text` in their labels or words, in any case."""
     query = select(table).where(table.c.fired_ms.is_not(None), table.c.fired_ms >= since_ms)
-    if host_id is not None:
-        query = query.where(table.c.host_id == host_id)
+    for column, wanted in ((table.c.host_id, host_id), (table.c.severity, severity), (table.c.state, state)):
+        if wanted is not None:
+            query = query.where(column == wanted)
+    for word in text.split():
+        # As JSON spells it: both columns hold JSON.
+        spelled = json.dumps(word.lower())[1:-1]
+        said = func.lower(table.c.labels + " " + table.c.annotations)
+        query = query.where(said.contains(spelled, autoescape=True))
     query = query.order_by(table.c.fired_ms.desc(), table.c.id.desc()).offset(offset).limit(limit)
     return [_kept(row) for row in connection.execute(query)]
 

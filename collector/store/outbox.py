@@ -16,7 +16,7 @@ from collector.domain.notification import TEST, Notification
 from collector.store import wording
 from collector.store.schema import delivery, outbox
 
-WAITING, DELIVERED, DEAD = "waiting", "delivered", "dead"
+WAITING, DELIVERED, DEAD, DISMISSED = "waiting", "delivered", "dead", "dismissed"
 IDS_AT_ONCE = 500
 """SQLite takes a bounded number of parameters in one statement."""
 
@@ -139,9 +139,20 @@ def revive(connection: Connection, outbox_id: int, *, now_ms: int) -> bool:
     return bool(done.rowcount)
 
 
+def dismiss(connection: Connection, outbox_id: int) -> bool:
+    """Let a given-up message be: somebody knows and wants no more of it; False when it is not given up."""
+    given_up = (outbox.c.id == outbox_id) & (outbox.c.state == DEAD)
+    return bool(connection.execute(update(outbox).where(given_up).values(state=DISMISSED)).rowcount)
+
+
 def forget(connection: Connection, *, before_ms: int) -> int:
-    """Delete messages that were delivered before then, with their log; returns how many. Dead letters stay."""
-    old = (outbox.c.state == DELIVERED) & (outbox.c.delivered_ms < before_ms)
+    """Delete what was delivered before then, or written before and dismissed, or a test that failed, with its log.
+
+    Returns how many. Dead letters stay.
+    """
+    delivered = (outbox.c.state == DELIVERED) & (outbox.c.delivered_ms < before_ms)
+    is_settled = (outbox.c.state == DISMISSED) | ((outbox.c.state == DEAD) & (outbox.c.event == TEST))
+    old = delivered | (is_settled & (outbox.c.created_ms < before_ms))
     connection.execute(delete(delivery).where(delivery.c.outbox_id.in_(select(outbox.c.id).where(old))))
     return connection.execute(delete(outbox).where(old)).rowcount
 
@@ -169,13 +180,20 @@ def next_due_ms(connection: Connection) -> int | None:
 
 
 def backlog(connection: Connection) -> Backlog:
-    """How many wait, how many were given up, and how long the oldest waits."""
+    """How many wait, how many were given up, and how long the oldest waits; a test that failed told nobody less."""
     query = select(outbox.c.state, func.count(), func.min(outbox.c.created_ms)).where(
-        outbox.c.state.in_((WAITING, DEAD))
+        outbox.c.state.in_((WAITING, DEAD)), outbox.c.event != TEST
     )
     found = {state: (count, oldest) for state, count, oldest in connection.execute(query.group_by(outbox.c.state))}
     waiting, oldest_ms = found.get(WAITING, (0, None))
     return Backlog(waiting, found.get(DEAD, (0, None))[0], oldest_ms)
+
+
+def given_up(connection: Connection) -> dict[int, int]:
+    """Channel → how many notifications to it were given up and are neither sent again nor dismissed."""
+    query = select(outbox.c.channel_id, func.count()).where(outbox.c.state == DEAD, outbox.c.event != TEST)
+    found = connection.execute(query.group_by(outbox.c.channel_id))
+    return {int(channel_id): int(count) for channel_id, count in found}
 
 
 def messages(

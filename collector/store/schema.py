@@ -312,7 +312,7 @@ outbox = Table(
     Column("alert_id", BigInteger),  # null: a test message
     Column("event", String(16), nullable=False),  # firing, resolved, test
     Column("body", Text, nullable=False),  # JSON notification, rendered by the notifier at the time of sending
-    Column("state", String(16), nullable=False),  # waiting, delivered, dead
+    Column("state", String(16), nullable=False),  # waiting, delivered, dead, dismissed
     Column("created_ms", BigInteger, nullable=False),
     Column("due_ms", BigInteger, nullable=False),
     Column("lease_ms", BigInteger, nullable=False, default=0),  # claimed until

@@ -112,7 +112,7 @@ def filled(path: str, **given: str) -> str:
         values |= {"id": given.get("id", "1"), "name": given.get("key", "idler")}
     if "/services/" in path:
         values["key"] = given.get("key", SERVICE)
-    if "/channels/" in path:
+    if "/channels/" in path or "/channel/" in path:
         values["key"] = given.get("key", "missing")  # a test message would leave this machine
     return re.sub(r"\{(\w+)(?::(?:[^{}]|\{[^{}]*\})*)?\}", lambda found: values[found[1]], path)
 

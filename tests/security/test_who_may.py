@@ -45,6 +45,10 @@ REVIEWED = {
         GET /api/v1/series  GET /api/v1/sd/agents  GET /api/v1/agents  GET /api/v1/alerts  GET /api/v1/registers
         GET /api/v1/changes  GET /api/v1/export  GET /api/v1/{register}.csv  GET /api/v1/{register}
         GET /api/v1/{register}/{key}  GET /api/v1/{register}/{key}/changes  POST /api/v1/tokens
+        GET /api/v1/status  GET /api/v1/status/hosts  GET /api/v1/status/hosts/{key}
+        GET /api/v1/status/hosts/{key}/charts  GET /api/v1/status/services  GET /api/v1/status/services/{key}
+        GET /api/v1/status/checks/{key}  GET /api/v1/status/checks/{key}/latency  GET /api/v1/alerts/history
+        GET /api/v1/alerts/{id}  GET /api/v1/channel/{key}/messages  GET /api/v1/enrolment-tokens
     """,
     Permission.SELF: """
         GET /settings/profile  POST /settings/profile  POST /settings/profile/password
@@ -54,11 +58,14 @@ REVIEWED = {
     Permission.OPERATE: """
         POST /hosts/{key}/proposals  POST /alerts/{id}/acknowledge  POST /alerts/{id}/messages/{message}/again
         POST /agents/tokens  POST /api/v1/messages/{id}/again
+        POST /alerts/{id}/messages/{message}/dismiss  POST /api/v1/messages/{id}/dismiss
+        POST /channels/{key}/messages/{message}/again  POST /channels/{key}/messages/{message}/dismiss
+        POST /api/v1/host/{key}/proposals
         POST /agents/tokens/{id}/withdraw  POST /settings/channels/{key}/test  POST /registers/{register}
         GET /registers/{register}/-/new  POST /registers/{register}/{key}  GET /registers/{register}/{key}/edit
         POST /registers/{register}/{key}/transitions  POST /registers/{register}/{key}/delete
         POST /api/v1/enrolment-tokens  DELETE /api/v1/enrolment-tokens/{id}  POST /api/v1/alerts/{id}/acknowledge
-        POST /api/v1/channels/{key}/test  POST /api/v1/apply  POST /api/v1/{register}  PATCH /api/v1/{register}/{key}
+        POST /api/v1/channel/{key}/test  POST /api/v1/apply  POST /api/v1/{register}  PATCH /api/v1/{register}/{key}
         DELETE /api/v1/{register}/{key}  POST /api/v1/{register}/{key}/transitions/{transition}
     """,
     Permission.ADMIN: """

@@ -12,6 +12,7 @@ from collector.edges.http import (
     agents,
     alerts,
     checks,
+    deliveries,
     discovery,
     docs,
     federate,
@@ -30,6 +31,7 @@ from collector.edges.http import (
     services,
     settings,
     static,
+    status_api,
     styleguide,
 )
 from collector.edges.http.routing import Route
@@ -41,6 +43,7 @@ ROUTES: tuple[Route, ...] = (
     *services.ROUTES,
     *alerts.ROUTES,
     *checks.ROUTES,
+    *deliveries.ROUTES,
     *agents.ROUTES,
     *settings.ROUTES,
     *profile.ROUTES,
@@ -49,6 +52,7 @@ ROUTES: tuple[Route, ...] = (
     *docs.ROUTES,
     *live.ROUTES,
     *series.ROUTES,
+    *status_api.ROUTES,
     *access.ROUTES,
     *health.ROUTES,
     *metrics.ROUTES,

@@ -6,15 +6,19 @@ from typing import Any
 
 from aiohttp import web
 
-from collector.domain.errors import Conflict, NotFound
-from collector.edges.http.context import Context, context_of, viewer_of
-from collector.edges.http.form import is_count
+from collector.domain.alert import SEVERITIES, AlertState
+from collector.domain.errors import InvalidInput, NotFound
+from collector.domain.message import Message
+from collector.edges.http import deliveries
+from collector.edges.http.context import context_of, viewer_of
 from collector.edges.http.routing import Page, Permission, Route
 from collector.flows import on_call
-from collector.store import alerts, outbox, registers
+from collector.store import alerts, board, outbox, registers
 from collector.store.alerts import Kept
 
 PAGE_ROWS = 50
+CHOICES = {"severity": SEVERITIES[::-1], "state": (AlertState.FIRING.value, AlertState.RESOLVED.value)}
+"""What the history can be narrowed by, and to what."""
 
 
 async def show_active(request: web.Request) -> Page:
@@ -23,11 +27,12 @@ async def show_active(request: web.Request) -> Page:
     def read(connection: Any) -> dict[str, Any]:
         firing = alerts.active(connection)
         pending = [one for one in alerts.load_open(connection) if one.alert.state == "pending"]
-        backlog = outbox.backlog(connection)
+        given_up = outbox.given_up(connection)
+        keys = registers.keys_of(connection, "channel", given_up)
         return {
             "alerts": [shown(one) for one in firing],
             "pending": [shown(one) for one in pending],
-            "undelivered": backlog.dead,
+            "undelivered": [{"channel": keys.get(one, ""), "count": count} for one, count in given_up.items()],
             "channels": len(registers.all_of(connection, "channel")),
         }
 
@@ -35,26 +40,34 @@ async def show_active(request: web.Request) -> Page:
 
 
 async def show_history(request: web.Request) -> Page:
-    """Alerts that fired, the newest first."""
-    text = request.query.get("page", "1")
-    page = max(1, int(text)) if is_count(text) else 1
+    """Alerts that fired, the newest first, narrowed as the address says."""
+    found = await history(request)
+    chosen = {"search": request.query.get("q", ""), **{name: request.query.get(name, "") for name in CHOICES}}
+    more = {"pending": [], "undelivered": [], "channels": 1, "chosen": chosen, "choices": CHOICES}
+    return Page("alerts.html", {"view": "history", **found, **more})
+
+
+async def history(request: web.Request) -> dict[str, Any]:
+    """One page of the alerts that fired and match the address."""
+    page, query = deliveries.asked_page(request), request.query
+    for name, known in CHOICES.items():
+        if query.get(name, "") not in ("", *known):
+            raise InvalidInput(
+                "There is no such choice.", fields={name: Message("One of {known}.", known=", ".join(known))}
+            )
 
     def read(connection: Any) -> list[Kept]:
-        return alerts.history(connection, offset=(page - 1) * PAGE_ROWS, limit=PAGE_ROWS + 1)
+        return alerts.history(
+            connection,
+            text=query.get("q", ""),
+            severity=query.get("severity") or None,
+            state=query.get("state") or None,
+            offset=(page - 1) * PAGE_ROWS,
+            limit=PAGE_ROWS + 1,
+        )
 
     found = await context_of(request).db.read(read)
-    return Page(
-        "alerts.html",
-        {
-            "view": "history",
-            "alerts": [shown(one) for one in found[:PAGE_ROWS]],
-            "page": page,
-            "has_more": len(found) > PAGE_ROWS,
-            "pending": [],
-            "undelivered": 0,
-            "channels": 1,
-        },
-    )
+    return {"alerts": [shown(one) for one in found[:PAGE_ROWS]], "page": page, "has_more": len(found) > PAGE_ROWS}
 
 
 def shown(one: Kept) -> dict[str, Any]:
@@ -84,26 +97,24 @@ async def show(request: web.Request) -> Page:
         found = alerts.get(connection, alert_id)
         if found is None:
             raise NotFound("There is no such alert.", hint="The history lists every alert that fired.")
-        names = dict(
-            registers.keys_of(connection, "channel", {one.id for one in registers.all_of(connection, "channel")})
-        )
-        messages = [
-            {
-                "id": one.id,
-                "channel": names.get(one.channel_id, ""),
-                "event": one.event,
-                "state": one.state,
-                "created_ms": one.created_ms,
-                "delivered_ms": one.delivered_ms,
-                "due_ms": one.due_ms,
-                "last_error": one.last_error,
-                "attempts": outbox.attempts(connection, one.id),
-            }
-            for one in outbox.messages(connection, alert_id=alert_id)
-        ]
-        return {"alert": shown(found), "events": alerts.events(connection, alert_id), "messages": messages}
+        messages = deliveries.shown(connection, outbox.messages(connection, alert_id=alert_id))
+        events = alerts.events(connection, alert_id)
+        return {"alert": shown(found), "about": _about(connection, found), "events": events, "messages": messages}
 
     return Page("alert.html", await context_of(request).db.read(read))
+
+
+def _about(connection: Any, one: Kept) -> dict[str, Any]:
+    """The check that an alert is about, if any, and the services that rest on it."""
+    check_id = one.subject_id if one.subject == "check" else None
+    if check_id is None and (called := one.labels.get("check")):
+        record = registers.find(connection, "check", called)
+        check_id = record.id if record is not None and record.host == one.host_id else None
+    if check_id is None:
+        return {"check": None, "services": []}
+    lines = board.check_lines(connection, ids=[check_id])
+    services = [line for line in board.service_lines(connection) if check_id in line.members]
+    return {"check": lines[0] if lines else None, "services": services}
 
 
 def _id(request: web.Request) -> int:
@@ -121,27 +132,23 @@ async def acknowledge(request: web.Request) -> web.StreamResponse:
 
 async def try_again(request: web.Request) -> web.StreamResponse:
     """Send a message again that was given up."""
-    context, alert_id, message_id = context_of(request), _id(request), int(request.match_info["message"])
-    known = await context.db.read(lambda connection: outbox.messages(connection, alert_id=alert_id))
+    await deliveries.revive(context_of(request), await _message(request))
+    raise web.HTTPSeeOther(f"/alerts/{_id(request)}?done=again")
+
+
+async def let_be(request: web.Request) -> web.StreamResponse:
+    """Let a message be that was given up."""
+    await deliveries.dismiss(request, await _message(request))
+    raise web.HTTPSeeOther(f"/alerts/{_id(request)}")
+
+
+async def _message(request: web.Request) -> int:
+    """The id of the message in the address, which is the alert's."""
+    alert_id, message_id = _id(request), int(request.match_info["message"])
+    known = await context_of(request).db.read(lambda connection: outbox.messages(connection, alert_id=alert_id))
     if message_id not in {one.id for one in known}:
         raise NotFound("This alert has no such message.", hint="Load its page again.")
-    await revive(context, message_id)
-    raise web.HTTPSeeOther(f"/alerts/{alert_id}?done=again")
-
-
-async def revive(context: Context, message_id: int) -> None:
-    """Put a given-up message back in the queue.
-
-    Raises:
-        NotFound: There is no such message.
-        Conflict: It is on its way or was delivered, or this collector delivers nothing.
-    """
-    if await context.db.read(lambda connection: outbox.get(connection, message_id)) is None:
-        raise NotFound("There is no such message.")
-    if context.deliverer is None:
-        raise Conflict("Nothing is delivered at present.", hint="Start the collector with its deliverer.")
-    if not await context.deliverer.revive(message_id):
-        raise Conflict("This message was not given up.", hint="Load the alert's page again.")
+    return message_id
 
 
 ROUTES = (
@@ -155,5 +162,12 @@ ROUTES = (
         try_again,
         Permission.OPERATE,
         "Send a given-up message again.",
+    ),
+    Route(
+        "POST",
+        r"/alerts/{id:\d{1,18}}/messages/{message:\d{1,18}}/dismiss",
+        let_be,
+        Permission.OPERATE,
+        "Let a given-up message be.",
     ),
 )

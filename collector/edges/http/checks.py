@@ -44,7 +44,7 @@ def asked_span(request: web.Request) -> tuple[str, Span]:
 
 
 def watched(connection: Connection, record: Any, asked: tuple[str, Span]) -> dict[str, Any] | None:
-    """What a check found over a span and finds now; None for one that is retired."""
+    """What a check found over a span and finds now; None for one that is retired, which nobody looks at."""
     lines = board.check_lines(connection, ids=[record.id])
     if not lines:
         return None
@@ -57,7 +57,7 @@ def watched(connection: Connection, record: Any, asked: tuple[str, Span]) -> dic
         "reason": lines[0].reason,
         "range": name,
         "ranges": RANGES,
-        "span": span,
+        "span": {"since_ms": span.since_ms, "until_ms": span.until_ms},
         "strip": strip_of(timeline(runs[record.id], span), record.created_ms),
         "transitions": [
             {"at_ms": one.at_ms, "before": one.before.word, "after": one.after.word, "reason": one.reason}

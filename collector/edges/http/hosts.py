@@ -256,8 +256,19 @@ def _draw(context: Context, host_id: int, span: Span, points: int) -> bytes:
 
 async def accept(request: web.Request) -> web.StreamResponse:
     """Make a check of one of the host's proposals."""
-    context, key = context_of(request), request.match_info["key"]
-    name, viewer = (await fields_of(request)).get("name", ""), viewer_of(request)
+    await adopt(request, (await fields_of(request)).get("name", ""))
+    raise web.HTTPSeeOther(f"/hosts/{request.match_info['key']}#checks")
+
+
+async def adopt(request: web.Request, name: str) -> str:
+    """Make a check of the proposal of that name; returns the check's key.
+
+    Raises:
+        NotFound: No such host, or it proposes no such check.
+        Conflict: There is one already.
+        InvalidInput: It is of a kind that belongs in the agent's own file.
+    """
+    context, key, viewer = context_of(request), request.match_info["key"], viewer_of(request)
 
     def read(connection: Any) -> dict[str, Any] | None:
         record = registers.by_key(connection, "host", key)

@@ -27,6 +27,11 @@ PROBLEM = {"$ref": "#/components/responses/Problem"}
 JSON = "application/json"
 YAML = "application/yaml"
 SCHEMAS = "#/components/schemas/{name}"
+_SPAN: Mapping[str, str] = {
+    "range": "How far back: 15m, 1h, 6h, 24h, 7d or 30d.",
+    "since": "From when on, Unix milliseconds, instead of a range.",
+    "until": "Until when, Unix milliseconds; now otherwise.",
+}
 ASKED: Mapping[str, Mapping[str, str]] = {
     f"{API}/agents": {"host": "Only those of the host with this key."},
     f"{API}/series": {
@@ -38,6 +43,33 @@ ASKED: Mapping[str, Mapping[str, str]] = {
         "points": "How many points at most for each series.",
         "rate": "true for the growth per second of counters.",
     },
+    f"{API}/alerts/history": {
+        "q": "Words in the alert's labels or summary, whatever the case.",
+        "severity": "Only of this severity.",
+        "state": "Only those that are firing or resolved.",
+        "page": "Which page of 50.",
+    },
+    f"{API}/channel/{{key}}/messages": {
+        "state": "Only waiting, delivered, dead or dismissed ones.",
+        "page": "Which page of 50.",
+    },
+    f"{API}/status/hosts": {
+        "q": "Text in key, name, owner, description or labels.",
+        "state": "Only hosts in this state.",
+        "site": "Only of this site.",
+        "environment": "Only of this environment.",
+        "checks": "Only hosts with a check in this state.",
+        "sort": "state, name, site, cpu, memory, filesystem, load or seen; with - in front descending.",
+        "page": "Which page of 100.",
+    },
+    f"{API}/status/hosts/{{key}}": _SPAN,
+    f"{API}/status/hosts/{{key}}/charts": {**_SPAN, "points": "How many points at most for each line."},
+    f"{API}/status/services/{{key}}": {
+        "window": "Of the timeline: 24h, 7d or 30d.",
+        "month": "Whose verdict, such as 2026-11; the running one otherwise.",
+    },
+    f"{API}/status/checks/{{key}}": _SPAN,
+    f"{API}/status/checks/{{key}}/latency": _SPAN,
 }
 """What the query may hold, where no register says it."""
 
@@ -49,7 +81,7 @@ def document(routes: Sequence[Route]) -> dict[str, Any]:
         if route.path.startswith(API + "/") and route.path != PATH:
             for path, register in _expanded(route.path):
                 paths.setdefault(path, {})[route.method.lower()] = _operation(route, path, register)
-    shapes = [route.body for route in routes if route.body is not None]
+    shapes = [shape for route in routes for shape in (route.body, route.answer) if shape is not None]
     schemas = {"Change": _change(), **msgspec.json.schema_components(shapes, ref_template=SCHEMAS)[1]}
     for register in REGISTERS.values():
         schemas |= _schemas(register)
@@ -93,6 +125,9 @@ def _operation(route: Route, path: str, register: Register[Any] | None) -> dict[
         "parameters": parameters,
         "responses": {str(route.status): {"description": "Done."}},
     }
+    if route.answer is not None:
+        schema = {"$ref": SCHEMAS.format(name=route.answer.__name__)}
+        operation["responses"][str(route.status)]["content"] = {JSON: {"schema": schema}}
     if route.permission is Permission.PUBLIC:
         operation["security"] = []
     operation["parameters"] += [_parameter(name, about) for name, about in ASKED.get(path, {}).items()]

@@ -13,10 +13,13 @@ from msgspec import Meta
 
 from collector.domain.access import Account, Role, Scope
 from collector.domain.errors import Forbidden, NotFound
+from collector.edges.http import answers
 from collector.edges.http.agents import told
-from collector.edges.http.alerts import revive, shown
+from collector.edges.http.alerts import history, shown
+from collector.edges.http.alerts import show as show_alert
 from collector.edges.http.body import read_json
 from collector.edges.http.context import context_of, viewer_of
+from collector.edges.http.deliveries import show_log
 from collector.edges.http.i18n import choose
 from collector.edges.http.routing import Page, Permission, Route
 from collector.flows import on_call
@@ -84,6 +87,11 @@ async def issue_enrolment(request: web.Request) -> Page:
     return _made({**told, "hint": in_language(issued.hint, choose(request, viewer_of(request)))})
 
 
+async def list_enrolment(request: web.Request) -> Page:
+    """Enrolment tokens that were issued lately, without their secrets."""
+    return _made({"tokens": await context_of(request).enroller.tokens()}, 200)
+
+
 async def withdraw_enrolment(request: web.Request) -> Page:
     """End an unused enrolment token now."""
     await context_of(request).enroller.withdraw(viewer_of(request).name, request.match_info["id"])
@@ -139,17 +147,16 @@ async def list_alerts(request: web.Request) -> Page:
     return _made({"alerts": [shown(one) for one in found]}, 200)
 
 
+async def list_fired(request: web.Request) -> Page:
+    """Alerts that fired, newest first, narrowed as asked."""
+    return _made(await history(request), 200)
+
+
 async def acknowledge_alert(request: web.Request) -> Page:
     """Say that somebody takes care of an alert."""
     context, alert_id = context_of(request), int(request.match_info["id"])
     await on_call.take(context.db, alert_id, who=viewer_of(request).name, now_ms=context.clock())
     context.live.publish()
-    return _made({}, 200)
-
-
-async def send_again(request: web.Request) -> Page:
-    """Send a message again that was given up."""
-    await revive(context_of(request), int(request.match_info["id"]))
     return _made({}, 200)
 
 
@@ -173,6 +180,14 @@ ROUTES = (
         NewEnrolmentToken,
         201,
     ),
+    Route(
+        "GET",
+        f"{API}/enrolment-tokens",
+        list_enrolment,
+        Permission.VIEW,
+        "Enrolment tokens",
+        answer=answers.EnrolmentTokens,
+    ),
     Route("DELETE", f"{API}/enrolment-tokens/{{id}}", withdraw_enrolment, Permission.OPERATE, "End an unused token"),
     Route(
         "POST",
@@ -186,7 +201,23 @@ ROUTES = (
     Route("GET", f"{API}/tokens", list_tokens, Permission.ADMIN, "API tokens"),
     Route("POST", f"{API}/tokens", make_token, Permission.VIEW, "Make an API token", NewToken, 201),
     Route("DELETE", f"{API}/tokens/{{id}}", revoke_token, Permission.ADMIN, "Revoke an API token"),
-    Route("GET", f"{API}/alerts", list_alerts, Permission.VIEW, "Alerts that fire now"),
+    Route("GET", f"{API}/alerts", list_alerts, Permission.VIEW, "Alerts that fire now", answer=answers.Alerts),
+    Route(
+        "GET",
+        f"{API}/alerts/history",
+        list_fired,
+        Permission.VIEW,
+        "Alerts that fired, newest first",
+        answer=answers.AlertHistory,
+    ),
+    Route(
+        "GET",
+        rf"{API}/alerts/{{id:\d{{1,18}}}}",
+        show_alert,
+        Permission.VIEW,
+        "One alert, what happened, and who was told",
+        answer=answers.AlertWithHistory,
+    ),
     Route(
         "POST",
         rf"{API}/alerts/{{id:\d{{1,18}}}}/acknowledge",
@@ -194,6 +225,13 @@ ROUTES = (
         Permission.OPERATE,
         "Take care of an alert",
     ),
-    Route("POST", rf"{API}/messages/{{id:\d{{1,18}}}}/again", send_again, Permission.OPERATE, "Send a message again"),
-    Route("POST", f"{API}/channels/{{key}}/test", test_channel, Permission.OPERATE, "Send a test message"),
+    Route("POST", f"{API}/channel/{{key}}/test", test_channel, Permission.OPERATE, "Send a test message"),
+    Route(
+        "GET",
+        f"{API}/channel/{{key}}/messages",
+        show_log,
+        Permission.VIEW,
+        "What was sent to a channel, newest first",
+        answer=answers.Messages,
+    ),
 )

@@ -1,6 +1,6 @@
 """Pages of every register: list, form, record with history, and the steps of its life cycle.
 
-All of it follows from the registers' descriptions; only `PROPOSALS` and `CHECK` name one of them.
+All of it follows from the registers' descriptions; only `PROPOSALS`, `CHECK` and `CHANNEL` name one of them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collector.domain.registers import NAMES, REGISTERS
 from collector.domain.registers.base import Register, may
 from collector.domain.registers.compound import Ref, Refs
 from collector.domain.registers.kinds import Boolean, Enum
-from collector.edges.http import checks, render
+from collector.edges.http import checks, deliveries, render
 from collector.edges.http import register_form as shape
 from collector.edges.http.context import context_of
 from collector.edges.http.errors import page_for
@@ -35,8 +35,8 @@ PICKS_MOST = 200
 """Longer lists are searched, not picked from."""
 PROPOSALS: Mapping[tuple[str, str], Callable[[], str]] = {("channel", "secret"): new_secret}
 """Register and field → what a new record's form suggests: messages are signed unless somebody decides otherwise."""
-CHECK = "check"
-"""The register whose records have a state of their own, which an agent finds out."""
+CHECK, CHANNEL = "check", "channel"
+"""Registers whose records do something, of which their page tells: what was found, what was sent."""
 BASE = "/registers"
 ONE = f"{BASE}/{{register:{'|'.join(NAMES)}}}"
 
@@ -137,6 +137,7 @@ async def _record(
     register, key = _register(request), request.match_info["key"]
     actor = shape.actor_of(request)
     span = checks.asked_span(request) if register.name == CHECK else None
+    page = deliveries.asked_page(request)
 
     def work(connection: Connection) -> dict[str, Any]:
         found = store.by_key(connection, register.name, key)
@@ -146,6 +147,7 @@ async def _record(
             "referrers": store.referrers(connection, register.name, found.id),
             "kept": register.kept(found),
             "watched": checks.watched(connection, found, span) if span else None,
+            "log": deliveries.log_of(connection, found.id, page=page) if register.name == CHANNEL else None,
         }
 
     data = await context_of(request).db.read(work)

@@ -78,3 +78,4 @@ class Route:
     summary: str = ""  # one line, for OpenAPI and the manual
     body: type | None = None  # the shape of the JSON that it takes, for OpenAPI
     status: int = 200  # when it is done, for OpenAPI
+    answer: Any = None  # the shape of the JSON that it answers, for OpenAPI
