@@ -284,8 +284,9 @@ async def adopt(request: web.Request, name: str) -> str:
         "kind": proposal["kind"],
         "options": proposal["options"],
     }
-    await context.registrar.create(Actor(viewer.name, viewer.role), "check", data, why=f"proposed: {proposal['why']}")
-    raise web.HTTPSeeOther(f"/hosts/{key}#checks")
+    actor, why = Actor(viewer.name, viewer.role), f"proposed: {proposal['why']}"
+    made = await context.registrar.create(actor, "check", data, why=why)
+    return str(made.key)
 
 
 ROUTES = (
