@@ -50,6 +50,17 @@ def _kept(value: Value) -> Value:
     return one_line(value) if isinstance(value, str) and not isinstance(value, Reason) else value
 
 
+def took(seconds: float) -> Reason:
+    """How long something took, in the unit in which one says it.
+
+    >>> took(0.00195), took(1.84)
+    ('1.95 ms', '1.84 s')
+    """
+    if seconds < 1:
+        return Reason("{milliseconds} ms", milliseconds=seconds * 1000)
+    return Reason("{seconds} s", seconds=seconds)
+
+
 def apart(value: Value) -> Any:
     """A reason as JSON for documents: `["template", {"name": value}]`; other values as they are."""
     if isinstance(value, Reason) and value.template:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from agent.reason import Reason
+from agent.reason import Reason, took
 from agent.sample import Outcome, State
 
 Key = tuple[str, tuple[tuple[str, str], ...]]
@@ -87,7 +87,7 @@ def slower_than(finding: Finding, degraded_seconds: float | None) -> Finding:
     """The finding, degraded when it was a success that took longer than agreed."""
     if degraded_seconds is None or finding.state is not State.UP or finding.latency_seconds <= degraded_seconds:
         return finding
-    slow = Reason("{finding}: slower than {seconds} s", finding=finding.reason, seconds=degraded_seconds)
+    slow = Reason("{finding}: slower than {limit}", finding=finding.reason, limit=took(degraded_seconds))
     return replace(finding, state=State.DEGRADED, reason=slow)
 
 

@@ -17,7 +17,7 @@ from agent.probes.attempts import CannotProbe, Failed, Finding
 from agent.probes.check import LOOKUP, Line, Measure, Settings
 from agent.probes.dns_message import TYPES, MalformedReply, Reply
 from agent.probes.endpoint import Address, Deadline, Endpoint
-from agent.reason import Reason
+from agent.reason import Reason, took
 from agent.sample import State
 
 ANSWERS = Measure("probe_dns_answer_rrs", "Records in the answer section")
@@ -65,7 +65,7 @@ class DNSCheck(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
         found = [record.text for record in reply.records if record.type == TYPES[self.record]]
         values = {LOOKUP.key: spent, ANSWERS.key: float(len(reply.records)), SUCCEEDED.key: 1.0}
         state, reason = self._judge(reply, found, server)
-        return Finding(state, Reason("{finding} after {seconds} s", finding=reason, seconds=spent), spent, values)
+        return Finding(state, Reason("{finding} after {took}", finding=reason, took=took(spent)), spent, values)
 
     def _judge(self, reply: Reply, found: list[str], server: Endpoint) -> tuple[State, Reason]:
         asked = Reason("{record} of {name}", record=self.record, name=self.query)

@@ -20,7 +20,7 @@ from agent.probes import attempts, endpoint
 from agent.probes.attempts import CannotProbe, Failed, Finding, Key
 from agent.probes.check import EXPIRY, LOOKUP, PROTOCOL, Days, Line, Measure, Settings
 from agent.probes.endpoint import Deadline, Endpoint
-from agent.reason import Reason
+from agent.reason import Reason, took
 from agent.sample import State
 
 if TYPE_CHECKING:
@@ -159,17 +159,17 @@ class HTTPCheck(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True)
         if not self._accepts(status):
             wanted = ", ".join(str(text).replace("-", "–") for text in self.status)
             other = Reason(
-                "HTTP {status} instead of {wanted} after {seconds} s", status=status, wanted=wanted, seconds=spent
+                "HTTP {status} instead of {wanted} after {took}", status=status, wanted=wanted, took=took(spent)
             )
             return Finding(State.DOWN, other, spent, values)
         complaint = self._complaint(seen.body.decode("utf-8", "replace"))
         values[MISMATCH.key] = float(complaint is not None)
         if complaint is not None:
             but = Reason(
-                "HTTP {status}, but {complaint} after {seconds} s", status=status, complaint=complaint, seconds=spent
+                "HTTP {status}, but {complaint} after {took}", status=status, complaint=complaint, took=took(spent)
             )
             return Finding(State.DOWN, but, spent, values)
-        fine = Reason("HTTP {status} after {seconds} s", status=status, seconds=spent)
+        fine = Reason("HTTP {status} after {took}", status=status, took=took(spent))
         finding = Finding(State.UP, fine, spent, values)
         if seen.expires_unix is None:
             return finding

@@ -17,7 +17,7 @@ from agent.probes import endpoint
 from agent.probes.attempts import CannotProbe, Failed, Finding
 from agent.probes.check import LOOKUP, PROTOCOL, Line, Measure, Settings
 from agent.probes.endpoint import Address, Deadline, Endpoint
-from agent.reason import Reason
+from agent.reason import Reason, took
 from agent.sample import State
 
 ROUND_TRIP = Measure(
@@ -79,11 +79,11 @@ class PingCheck(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True)
         mean = sum(trips) / len(trips)
         state = State.DEGRADED if loss > self.degraded_loss_ratio else State.UP
         reason = Reason(
-            "{host} answered {answered} of {count} pings in {seconds} s on average",
+            "{host} answered {answered} of {count} pings in {took} on average",
             host=self.host,
             answered=len(trips),
             count=self.count,
-            seconds=mean,
+            took=took(mean),
         )
         return Finding(state, reason, mean, values | {ROUND_TRIP.key: mean, LOSS.key: loss})
 

@@ -9,7 +9,7 @@ from agent.probes import endpoint
 from agent.probes.attempts import Failed, Finding
 from agent.probes.check import LOOKUP, PROTOCOL, Line, Measure, Settings
 from agent.probes.endpoint import Deadline
-from agent.reason import Reason
+from agent.reason import Reason, took
 from agent.sample import State
 
 ANSWER_BYTES = 4_096
@@ -54,9 +54,9 @@ class TCPCheck(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
                 self._expect(connection, deadline)
         spent = deadline.spent()
         if self.expect:
-            reason = Reason("{address} answered as expected after {seconds} s", address=str(where), seconds=spent)
+            reason = Reason("{address} answered as expected after {took}", address=str(where), took=took(spent))
         else:
-            reason = Reason("{address} accepts connections after {seconds} s", address=str(where), seconds=spent)
+            reason = Reason("{address} accepts connections after {took}", address=str(where), took=took(spent))
         return Finding(State.UP, reason, spent, values)
 
     def _expect(self, connection: socket.socket, deadline: Deadline) -> None:

@@ -9,7 +9,7 @@ from agent.probes import attempts, endpoint
 from agent.probes.attempts import Finding
 from agent.probes.check import EXPIRY, LOOKUP, Days, Line, Measure, Settings
 from agent.probes.endpoint import Deadline
-from agent.reason import Reason
+from agent.reason import Reason, took
 from agent.sample import State
 
 HANDSHAKE = Measure("probe_tls_handshake_seconds", "Seconds that the TLS handshake took", "seconds")
@@ -62,9 +62,9 @@ class TLSCheck(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
         )
         if finding.state is State.UP:
             reason = Reason(
-                "{version} after {seconds} s. {certificate}",
+                "{version} after {took}. {certificate}",
                 version=str(version),
-                seconds=spent,
+                took=took(spent),
                 certificate=finding.reason,
             )
             finding = replace(finding, reason=reason)

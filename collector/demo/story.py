@@ -29,12 +29,13 @@ TO_COME = 160
 
 
 def _answered(status: int) -> Message:
-    return Message("HTTP {status} instead of {wanted} after {seconds} s", status=status, wanted="200–299", seconds=0.21)
+    took = Message("{milliseconds} ms", milliseconds=210)
+    return Message("HTTP {status} instead of {wanted} after {took}", status=status, wanted="200–299", took=took)
 
 
 def _slow(took_seconds: float) -> Message:
-    found = Message("HTTP {status} after {seconds} s", status=200, seconds=took_seconds)
-    return Message("{finding}: slower than {seconds} s", finding=found, seconds=2.0)
+    found = Message("HTTP {status} after {took}", status=200, took=Message("{seconds} s", seconds=took_seconds))
+    return Message("{finding}: slower than {limit}", finding=found, limit=Message("{seconds} s", seconds=2.0))
 
 
 def _silent(address: str) -> Message:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from agent.beat import Result
-from agent.reason import REASON_CHARACTERS, TEXT_CHARACTERS, Reason
+from agent.reason import REASON_CHARACTERS, TEXT_CHARACTERS, Reason, took
 from agent.sample import Outcome, State
 from agent.wire import result
 from protos.telemetry.v1 import telemetry_pb2 as pb
@@ -15,6 +17,14 @@ def test_reason_reads_as_english_and_keeps_its_parts() -> None:
     assert slow == "HTTP 503 after 0.123 s: slower than 0.1 s"
     assert slow.values == {"finding": found, "seconds": 0.1}
     assert (found.template, found.values) == ("HTTP {status} after {seconds} s", {"status": 503, "seconds": 0.123})
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(3.93e-05, "0.0393 ms"), (0.00195, "1.95 ms"), (0.35, "350 ms"), (0.0, "0 ms"), (1.0, "1 s"), (1.84, "1.84 s")],
+)
+def test_what_took_less_than_a_second_is_told_in_milliseconds(seconds: float, said: str) -> None:
+    assert Reason("HTTP {status} after {took}", status=200, took=took(seconds)) == f"HTTP 200 after {said}"
 
 
 def test_what_a_stranger_said_is_one_clean_bounded_line_and_never_a_template() -> None:

@@ -17,7 +17,7 @@ TOLD = "Koneksi ke 10.0.0.5:443 ditolak: tidak ada yang mendengarkan di sana"
 
 
 def test_numbers_are_written_as_the_language_has_them_and_strangers_words_stay() -> None:
-    found = Message("HTTP {status} after {seconds} s", status=1200, seconds=1.25)
+    found = Message("HTTP {status} after {took}", status=1200, took=Message("{seconds} s", seconds=1.25))
     message = Message("{name}: {reason}", name="no evidence", reason=found)
     assert in_language(message, "id") == "no evidence: HTTP 1200 setelah 1,25 dtk"
     assert in_language(Message("There is no {register} '{key}'.", register=Words("rule", "aturan"), key="x"), "id") == (

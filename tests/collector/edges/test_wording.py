@@ -8,7 +8,7 @@ import pytest
 
 from agent import wire
 from agent.beat import Result
-from agent.reason import Reason, apart
+from agent.reason import Reason, apart, took
 from agent.sample import Outcome, State
 from collector.domain import sample
 from collector.domain.interval import Span
@@ -22,8 +22,8 @@ from collector.store.database import Database
 from protos.telemetry.v1 import telemetry_pb2 as pb
 
 AT = 1_800_000_000_000
-FOUND = Reason("HTTP {status} after {seconds} s", status=200, seconds=1.5)
-SLOW = Reason("{finding}: slower than {seconds} s", finding=FOUND, seconds=1.0)
+FOUND = Reason("HTTP {status} after {took}", status=200, took=took(1.5))
+SLOW = Reason("{finding}: slower than {limit}", finding=FOUND, limit=took(0.35))
 REFUSED = Reason("Connection to {address} refused: nothing listens there", address="10.0.0.5:443")
 
 
@@ -36,7 +36,7 @@ def sent(reason: Reason) -> pb.CheckResult:
 @pytest.mark.parametrize(
     ("reason", "indonesian"),
     [
-        (SLOW, "HTTP 200 setelah 1,5 dtk: lebih lambat dari 1 dtk"),
+        (SLOW, "HTTP 200 setelah 1,5 dtk: lebih lambat dari 350 ms"),
         (REFUSED, "Koneksi ke 10.0.0.5:443 ditolak: tidak ada yang mendengarkan di sana"),
         (Reason("{path} does not exist", path="/srv/{size}"), "/srv/{size} tidak ada"),
     ],
