@@ -32,7 +32,7 @@ from collector.edges.http.frame import build
 from collector.edges.http.security import is_worth_a_line
 from collector.edges.timer import Job, Timer
 from collector.edges.wire import CentralCheck
-from collector.flows import retain
+from collector.flows import alert, retain
 from collector.flows.access import Access
 from collector.flows.accounts import Accounts
 from collector.flows.authority import Authority
@@ -123,6 +123,7 @@ class Collector:
         self.registrar.on_change(self.evaluator.on_change)
         self.registrar.on_write(sla.record_composition)
         self.registrar.on_review("channel", self.deliverer.review)
+        self.registrar.on_review("rule", alert.review)
         self.registrar.on_change(lambda *_: self.live.publish())
         self.ingest = Ingest(
             self.db,

@@ -18,6 +18,14 @@ from collector.domain.series import Column, Layout
 Matrix = NDArray[np.float64]
 Labels = Mapping[str, str]
 SECONDS_A_DAY = 86_400.0
+BOUNDS: Mapping[str, tuple[float, float]] = {
+    "ratio": (0.0, 1.0),
+    "seconds": (0.0, 366 * SECONDS_A_DAY),
+    "days": (-36_600.0, 36_600.0),
+    "count": (0.0, 100_000.0),
+    "state": (0.0, 3.0),
+}
+"""Unit → the lowest and the highest value that a level is worth comparing with, inclusive."""
 READ_ONLY_FILESYSTEMS = frozenset({"iso9660", "squashfs", "erofs", "romfs", "udf"})
 
 
@@ -56,6 +64,12 @@ class Measure:
     unit: str  # ratio, seconds, days, count, state
     compile: Callable[[Layout], Compiled | None]
     by_event: bool = False
+    words: tuple[str, ...] = ()  # what texts may name, beside what is known of every host
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """The values that it can have, inclusive; those of seconds, days and counts are generous."""
+        return BOUNDS[self.unit]
 
 
 def _where(layout: Layout, name: str, **labels: str) -> list[int]:
@@ -170,16 +184,16 @@ def _no_rows(_layout: Layout) -> None:
 
 
 _ALL = (
-    Measure("filesystem_used_ratio", "ratio", _filesystem_used),
+    Measure("filesystem_used_ratio", "ratio", _filesystem_used, words=("device", "fstype", "mountpoint")),
     Measure("memory_used_ratio", "ratio", _used("node_memory_MemAvailable_bytes", "node_memory_MemTotal_bytes")),
     Measure("memory_pressure_ratio", "ratio", _memory_pressure),
     Measure("swap_used_ratio", "ratio", _used("node_memory_SwapFree_bytes", "node_memory_SwapTotal_bytes")),
     Measure("cpu_busy_ratio", "ratio", _cpu_busy),
     Measure("load_per_cpu", "count", _load_per_cpu),
     Measure("clock_skew_seconds", "seconds", _clock_skew),
-    Measure("certificate_days_left", "days", _certificate_days),
+    Measure("certificate_days_left", "days", _certificate_days, words=("check", "kind", "target")),
     Measure("agent_silent_seconds", "seconds", _no_rows, by_event=True),
-    Measure("check_state", "state", _no_rows, by_event=True),
+    Measure("check_state", "state", _no_rows, by_event=True, words=("check", "kind", "reason")),
 )
 MEASURES: Mapping[str, Measure] = {measure.name: measure for measure in _ALL}
 

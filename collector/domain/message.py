@@ -169,6 +169,15 @@ def fill(template: str, words: Mapping[str, str]) -> str:
     return PLACEHOLDER.sub(lambda found: words.get(found[1], found[0]), template)
 
 
+def placeholders(template: str) -> list[str]:
+    """The names that `fill` would look for, in order.
+
+    >>> placeholders("{mountpoint} on {host} is {value} full")
+    ['mountpoint', 'host', 'value']
+    """
+    return PLACEHOLDER.findall(template)
+
+
 def written(value: Value) -> str:
     """A value in an English sentence; a number with a fraction as agents write it: 0.12, 3, 90."""
     if isinstance(value, float):

@@ -7,17 +7,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from collector.domain.alert import Alert, AlertState, Rule, fingerprint
-from collector.domain.measure import shown
-from collector.domain.message import Message, Words, fill
+from collector.domain.measure import MEASURES, shown
+from collector.domain.message import Message, Words, fill, placeholders
 from collector.domain.notification import FIRING, RESOLVED, Notification
 from collector.flows.catalogue import AGENT_SILENT, Catalogue
 from collector.languages import in_language
 from collector.metrics import Metrics
-from collector.store import alerts, outbox
+from collector.store import alerts, outbox, registers
 from collector.store.alerts import Event, Kept
 from collector.store.database import Connection
+
+TEXTS = ("summary", "summary_id", "advice", "advice_id")
+COMMON_WORDS = ("host", "value", "level", "instance", "job", "alertname", "severity", "site", "environment")
+"""What the texts of every rule may name."""
+UNKNOWN_WORD = Words(
+    "names {0}, which no alert of this rule has; known are: {1}",
+    "menyebut {0}, yang tidak dimiliki peringatan aturan ini; yang dikenal: {1}",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +83,24 @@ def worded(rule: Rule, labels: Mapping[str, str], alert: Alert) -> dict[str, str
     }
     filled = {name: fill(text, translated if name.endswith("_id") else words) for name, text in texts.items() if text}
     return filled | {"value": value}
+
+
+def review(connection: Connection, rule: Any, before: Any) -> dict[str, Words]:
+    """Texts of a rule that name what no alert of it has; meant for `Registrar.on_review`.
+
+    Labels of hosts are known as far as some host has them, or the rule selects by them.
+    """
+    changed = [name for name in TEXTS if getattr(rule, name) != getattr(before, name, "")]
+    asked = {name: placeholders(getattr(rule, name)) for name in changed}
+    if not any(asked.values()) or rule.measure not in MEASURES:
+        return {}
+    known = [*COMMON_WORDS, *MEASURES[rule.measure].words]
+    known += sorted({*rule.selector, *(name for host in registers.all_of(connection, "host") for name in host.labels)})
+    return {
+        name: UNKNOWN_WORD.fill(f"{{{unknown[0]}}}", ", ".join(dict.fromkeys(known)))
+        for name, words in asked.items()
+        if (unknown := [word for word in words if word not in known])
+    }
 
 
 def record(

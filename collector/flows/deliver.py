@@ -147,7 +147,7 @@ class Deliverer:
             lambda c: outbox.lease(c, now_ms=now_ms, lease_ms=LEASE_MS, limit=limit, not_channels=busy)
         )
 
-    def review(self, record: Any, before: Any) -> Mapping[str, Words]:
+    def review(self, _connection: Connection, record: Any, before: Any) -> Mapping[str, Words]:
         """What about a channel's changed fields can never be delivered; meant for `Registrar.on_review`.
 
         What is on record already is not held against other changes, such as switching the channel off.

@@ -17,7 +17,7 @@ from collector.domain.registers import validate as check
 from collector.domain.registers.base import Record, Register, Who, may
 from collector.domain.registers.compound import Ref, Refs, Secret
 from collector.domain.registers.document import difference
-from collector.domain.registers.lifecycle import Permission
+from collector.domain.registers.lifecycle import Permission, Transition
 from collector.domain.registers.validate import Problems
 from collector.domain.registers.words import Words
 from collector.store import audit
@@ -31,8 +31,9 @@ WHY = Words("is required: say why", "wajib diisi: jelaskan alasannya")
 OnWrite = Callable[[Connection, str, Record | None, Record | None, int], None]
 """(connection, register, record or None when deleted, before or None when created, now_ms), inside the transaction."""
 
-Review = Callable[[Any, Any], Mapping[str, Words]]
-"""(record as it would be, before or None) → what keeps it from working, by field: for what the domain cannot know."""
+Review = Callable[[Connection, Any, Any], Mapping[str, Words]]
+"""(connection, record as it would be, before or None) → what keeps it from working, by field: beyond what the domain
+can know."""
 
 
 class Sealing(Protocol):
@@ -101,7 +102,7 @@ class Recorder:
         now_ms = self.clock()
         state = spec.life.initial
         whole = check.complete(spec, values, state) | {"state": state, "created_ms": now_ms, "changed_ms": now_ms}
-        check.refuse(spec, self._judge(spec, spec.entity(id=0, version=0, **whole), None))
+        check.refuse(spec, self._judge(connection, spec, spec.entity(id=0, version=0, **whole), None))
         record = store.add(connection, spec.name, whole)
         return self._keep(connection, who, Changed(spec.name, record, None, "create"), why)
 
@@ -141,15 +142,7 @@ class Recorder:
         after = check.complete(spec, spec.values(before) | values, before.state)
         if after == spec.values(before):
             return Changed(spec.name, before, before, "edit")
-        if spec.life.state(before.state).closed:
-            raise Conflict(
-                Message(
-                    "The {register} '{key}' is {state} and is kept as it is.",
-                    register=spec.noun,
-                    key=key,
-                    state=spec.life.state(before.state).label.lowered(),
-                )
-            )
+        _not_closed(spec, before)
         _not_kept(who, spec, before)
         return self._replace(connection, who, spec, before, after, state=before.state, action="edit", why=why)
 
@@ -174,28 +167,10 @@ class Recorder:
         """
         spec = named(register)
         before = store.by_key(connection, register, key)
-        way = spec.life.transition(transition)
-        if way is None:
-            known = ", ".join(each.name for each in spec.life.transitions)
-            raise NotFound(
-                Message("A {register} has no transition '{transition}'.", register=spec.noun, transition=transition),
-                hint=Message("Known: {known}.", known=known),
-            )
+        way = _way(spec, transition)
         _allow(who, way.permission, Message("{act} a {register}", act=way.label.lowered(), register=spec.noun))
         _same_version(spec, before, version)
-        if before.state not in way.sources:
-            sources = Message.joined(", ", [spec.life.state(each).label.lowered() for each in way.sources])
-            hint = Message("Possible from: {states}.", states=sources)
-            raise Conflict(
-                Message(
-                    "The {register} '{key}' is {state}; '{transition}' is not possible.",
-                    register=spec.noun,
-                    key=key,
-                    state=spec.life.state(before.state).label.lowered(),
-                    transition=transition,
-                ),
-                hint=hint,
-            )
+        _leads_from(spec, before, way)
         missing = check.unmet(spec, before, way)
         if way.asks_why and not why.strip():
             missing["why"] = WHY
@@ -233,15 +208,7 @@ class Recorder:
         _allow(who, spec.permission, Message("delete a {register}", register=spec.noun))
         _same_version(spec, before, version)
         _not_kept(who, spec, before)
-        if before.state not in spec.deletable:
-            raise Conflict(
-                Message(
-                    "A {register} that is {state} is kept as evidence.",
-                    register=spec.noun,
-                    state=spec.life.state(before.state).label.lowered(),
-                ),
-                hint="Retire it instead.",
-            )
+        _not_evidence(spec, before)
         found = store.referrers(connection, register, before.id)
         if found:
             names = ", ".join(f"{each.register} '{each.key}' ({each.field})" for each in found)
@@ -268,7 +235,7 @@ class Recorder:
         whole = after | {"state": state, "created_ms": before.created_ms, "changed_ms": self.clock()}
         candidate = spec.entity(id=before.id, version=before.version, **whole)
         if action == "edit":
-            check.refuse(spec, self._judge(spec, candidate, before))
+            check.refuse(spec, self._judge(connection, spec, candidate, before))
         record = store.change(connection, spec.name, before, whole)
         return self._keep(connection, who, Changed(spec.name, record, before, action), why)
 
@@ -311,14 +278,14 @@ class Recorder:
             known = spec.values(before) if before else {}
             state = before.state if before else spec.life.initial
             whole = check.complete(spec, known | values, state)
-            rest = self._judge(spec, _draft(spec, whole, state), before)
+            rest = self._judge(connection, spec, _draft(spec, whole, state), before)
             check.refuse(spec, problems | {name: words for name, words in rest.items() if name not in problems})
         return values
 
-    def _judge(self, spec: Register[Any], record: Any, before: Record | None) -> Problems:
+    def _judge(self, connection: Connection, spec: Register[Any], record: Any, before: Record | None) -> Problems:
         found = check.judge(spec, record, before=before)
         review = self.reviews.get(spec.name)
-        return {**review(record, before), **found} if review else found
+        return {**review(connection, record, before), **found} if review else found
 
     def _sealed(self, plain: str, before: str) -> str:
         # Sealing the same text again would look like a change.
@@ -358,6 +325,49 @@ def _allow(who: Who, permission: Permission, act: str) -> None:
         raise Forbidden(
             Message("{who} may not {act}.", who=name_of(who) or NOBODY, act=act),
             hint=Message("It needs the permission '{permission}'.", permission=str(permission)),
+        )
+
+
+def _way(spec: Register[Any], name: str) -> Transition:
+    way = spec.life.transition(name)
+    if way is None:
+        known = ", ".join(each.name for each in spec.life.transitions)
+        raise NotFound(
+            Message("A {register} has no transition '{transition}'.", register=spec.noun, transition=name),
+            hint=Message("Known: {known}.", known=known),
+        )
+    return way
+
+
+def _leads_from(spec: Register[Any], record: Any, way: Transition) -> None:
+    if record.state in way.sources:
+        return
+    sources = Message.joined(", ", [spec.life.state(each).label.lowered() for each in way.sources])
+    raise Conflict(
+        Message(
+            "The {register} '{key}' is {state}; '{transition}' is not possible.",
+            register=spec.noun,
+            key=record.key,
+            state=spec.life.state(record.state).label.lowered(),
+            transition=way.name,
+        ),
+        hint=Message("Possible from: {states}.", states=sources),
+    )
+
+
+def _not_closed(spec: Register[Any], record: Any) -> None:
+    state = spec.life.state(record.state)
+    if state.closed:
+        told = {"register": spec.noun, "key": record.key, "state": state.label.lowered()}
+        raise Conflict(Message("The {register} '{key}' is {state} and is kept as it is.", **told))
+
+
+def _not_evidence(spec: Register[Any], record: Any) -> None:
+    if record.state not in spec.deletable:
+        state = spec.life.state(record.state).label.lowered()
+        raise Conflict(
+            Message("A {register} that is {state} is kept as evidence.", register=spec.noun, state=state),
+            hint="Retire it instead.",
         )
 
 

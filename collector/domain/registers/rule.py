@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from collector.domain.alert import COMPARISONS
 from collector.domain.measure import MEASURES
 from collector.domain.registers import fields as field
 from collector.domain.registers.base import Record, Register
@@ -24,6 +25,16 @@ LABELS = choices(
     agent_silent_seconds=("Agent silent (seconds)", "Agen diam (detik)"),
     check_state=("Check state (1 up, 2 degraded, 3 down)", "Status pemeriksaan (1 hidup, 2 terganggu, 3 mati)"),
 )
+UNITS: Mapping[str, Words] = {
+    "ratio": Words("0 to 1; 95 % is 0.95", "0 sampai 1; 95 % adalah 0.95"),
+    "seconds": Words("seconds", "detik"),
+    "days": Words("days", "hari"),
+    "count": Words("per CPU", "per CPU"),
+    "state": Words("1 up, 2 degraded, 3 down", "1 hidup, 2 terganggu, 3 mati"),
+}
+"""Unit of a measure → how a level is written in it."""
+BETWEEN = Words("must be between {0} and {1} ({2})", "harus antara {0} dan {1} ({2})")
+NEVER = Words("is never reached: no value is {0} {1}", "tidak pernah tercapai: tidak ada nilai {0} {1}")
 OPTIONS = tuple(
     next((option for option in LABELS if option.value == name), Option(name, Words(name))) for name in MEASURES
 )
@@ -79,7 +90,16 @@ class Rule(Record):
         "Severity", "Tingkat keparahan", SEVERITIES, default="warning", listed=True, filtered=True
     )
     enabled: bool = field.boolean("Enabled", "Aktif", default=True, listed=True, filtered=True)
-    summary: str = field.text("Summary (English)", "Ringkasan (Inggris)", longest=300, searched=True)
+    summary: str = field.text(
+        "Summary (English)",
+        "Ringkasan (Inggris)",
+        longest=300,
+        help=(
+            "{host}, {value}, {level} and labels such as {mountpoint} stand for what they say.",
+            "{host}, {value}, {level}, dan label seperti {mountpoint} diganti dengan isinya.",
+        ),
+        searched=True,
+    )
     summary_id: str = field.text("Summary (Indonesian)", "Ringkasan (Indonesia)", longest=300, searched=True)
     advice: str = field.multiline("What to do (English)", "Yang perlu dilakukan (Inggris)")
     advice_id: str = field.multiline("What to do (Indonesian)", "Yang perlu dilakukan (Indonesia)")
@@ -100,6 +120,24 @@ def clears_on_the_good_side(rule: Rule) -> Mapping[str, Words]:
     }
 
 
+def its_level_can_be_reached(rule: Rule) -> Mapping[str, Words]:
+    """There are values of the measure at which the rule fires; one above 95 would never, where 0.95 is meant."""
+    measure = MEASURES.get(rule.measure)
+    if measure is None:
+        return {}
+    lowest, highest = measure.bounds
+    given = {"level": rule.level} | ({} if rule.clear_level is None else {"clear_level": rule.clear_level})
+    problems = {
+        name: BETWEEN.fill(f"{lowest:.15g}", f"{highest:.15g}", UNITS[measure.unit])
+        for name, level in given.items()
+        if not lowest <= level <= highest
+    }
+    furthest = highest if rule.comparison.startswith(">") else lowest
+    if not problems and not COMPARISONS[rule.comparison](furthest, rule.level):
+        problems["level"] = NEVER.fill(rule.comparison, f"{rule.level:g}")
+    return problems
+
+
 REGISTER = Register(
     name="rule",
     entity=Rule,
@@ -107,7 +145,7 @@ REGISTER = Register(
     titles=Words("Rules", "Aturan"),
     about=Words("When a measured value is worth an alert.", "Kapan nilai terukur perlu diperingatkan."),
     life=IN_USE_OR_RETIRED,
-    rules=(clears_on_the_good_side,),
+    rules=(its_level_can_be_reached, clears_on_the_good_side),
     deletable=("active", "retired"),
     example={
         "key": "disk-full",

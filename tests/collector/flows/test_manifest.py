@@ -186,7 +186,7 @@ RULES = st.fixed_dictionaries(
     {
         "name": WORDS.filter(lambda text: text.strip()),
         "measure": st.sampled_from(["load_per_cpu", "cpu_busy_ratio"]),
-        "level": st.floats(-1e6, 1e6),
+        "level": st.floats(0, 0.999),
         "for_seconds": st.integers(0, 86_400),
         "selector": st.dictionaries(st.from_regex(r"[a-z]{1,8}", fullmatch=True), st.sampled_from(["web-.*", "a|b"])),
         "summary": WORDS,

@@ -140,6 +140,33 @@ def test_a_rule_ends_on_the_good_side_of_its_level(
     assert (rule.clears_on_the_good_side(given) == {}) is fine
 
 
+@pytest.mark.parametrize(
+    ("measure", "comparison", "level", "wrong"),
+    [
+        ("filesystem_used_ratio", ">", 95.0, "must be between 0 and 1 (0 to 1; 95 % is 0.95)"),
+        ("filesystem_used_ratio", ">", 1.0, "is never reached: no value is > 1"),
+        ("filesystem_used_ratio", ">=", 1.0, ""),
+        ("cpu_busy_ratio", "<", 0.0, "is never reached: no value is < 0"),
+        ("check_state", ">", 3.0, "is never reached: no value is > 3"),
+        ("check_state", ">=", 4.0, "must be between 0 and 3 (1 up, 2 degraded, 3 down)"),
+        ("certificate_days_left", "<", -3.0, ""),
+        ("agent_silent_seconds", ">", -1.0, "must be between 0 and 31622400 (seconds)"),
+        ("load_per_cpu", ">", 40.0, ""),
+    ],
+)
+def test_a_rule_whose_level_no_value_reaches_is_refused(
+    measure: str, comparison: str, level: float, wrong: str
+) -> None:
+    given = record(REGISTERS["rule"], measure=measure, comparison=comparison, level=level)
+    assert rule.its_level_can_be_reached(given) == ({"level": wrong} if wrong else {})
+
+
+def test_where_a_rule_ends_is_a_value_of_its_measure_too() -> None:
+    given = record(REGISTERS["rule"], measure="swap_used_ratio", level=0.9, clear_level=70.0)
+    words = rule.its_level_can_be_reached(given)["clear_level"]
+    assert words.to("id") == "harus antara 0 dan 1 (0 sampai 1; 95 % adalah 0.95)"
+
+
 def test_a_service_cannot_need_more_checks_than_it_has() -> None:
     assert service.k_is_possible(record(REGISTERS["service"], roll_up="k_of_n", k=3, members=(1, 2)))
     assert service.k_is_possible(record(REGISTERS["service"], roll_up="k_of_n", k=2, members=(1, 2))) == {}
