@@ -16,6 +16,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -185,27 +186,31 @@ def _run(config: Config, arguments: argparse.Namespace) -> int:
         return _fail(error)
 
     def connect(config: Config, found: Identity, receive: Receive, fail: Break) -> Uplink:
-        about = About(VERSION, config.host_name, boot_id, config.accepts_checks)
-        chance = random.SystemRandom()
-        return Uplink(found, spool, about=about, now=sampler.now, rng=chance, receive=receive, on_broken=fail)
+        about, rng = About(VERSION, config.host_name, boot_id, config.accepts_checks), random.SystemRandom()
+        return Uplink(found, spool, about=about, now=sampler.now, rng=rng, receive=receive, on_broken=fail)
 
-    pipeline = Pipeline(
-        config,
-        spool,
-        load=lambda: configuration.load(arguments.config, os.environ),
-        trust=Membership(config),
-        connect=connect,
-        manager=ServiceManager(os.environ),
-    )
-    signal.signal(signal.SIGTERM, lambda *_: pipeline.stop())
-    signal.signal(signal.SIGINT, lambda *_: pipeline.stop())
-    signal.signal(signal.SIGHUP, lambda *_: pipeline.reload())
-    if arguments.while_stdin:
-        threading.Thread(target=_watch_stdin, args=(pipeline.stop,), name="stdin", daemon=True).start()
-    gc.freeze()
-    gc.set_threshold(GARBAGE_OBJECTS)
+    manager = ServiceManager(os.environ)
+    load = partial(configuration.load, arguments.config, os.environ)
+    pipeline = Pipeline(config, spool, load=load, trust=Membership(config), connect=connect, manager=manager)
+    _listen(pipeline.stop, pipeline.reload, while_stdin=arguments.while_stdin)
+    _settle()
     logging.info("started version=%s checks=%d state=%s", VERSION, len(config.checks), config.state_directory)
     return pipeline.run()
+
+
+def _settle() -> None:
+    """What is loaded by now stays: no garbage collection looks through it again."""
+    gc.freeze()
+    gc.set_threshold(GARBAGE_OBJECTS)
+
+
+def _listen(stop: Callable[[], None], reload: Callable[[], None], *, while_stdin: bool) -> None:
+    """Take what signals and the end of standard input ask for."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop())
+    signal.signal(signal.SIGHUP, lambda *_: reload())
+    if while_stdin:
+        threading.Thread(target=_watch_stdin, args=(stop,), name="stdin", daemon=True).start()
 
 
 def _watch_stdin(stop: Callable[[], None]) -> None:

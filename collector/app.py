@@ -157,7 +157,20 @@ class Collector:
             metrics=self.metrics,
         )
         self.telemetry = rpc.Telemetry(self.ingest, checks=self._central_checks)
-        self.context = Context(
+        self.context = self._context(simulated=simulated)
+        self.timer = Timer(
+            (
+                Job("flush", retain.FLUSH_SECONDS, lambda: retain.flush(self.series)),
+                Job("retain", retain.RETAIN_SECONDS, lambda: retain.retain(self.series)),
+                Job("housekeeping", HOUSEKEEPING_SECONDS, self._housekeeping),
+            ),
+            metrics=self.metrics,
+            clock=self.clock,
+        )
+
+    def _context(self, *, simulated: bool) -> Context:
+        settings = self.settings
+        return Context(
             self.db,
             authenticate=authenticator(self.access, open_on_loopback=settings.web.open_on_loopback),
             clock=self.clock,
@@ -173,15 +186,6 @@ class Collector:
             metrics=self.metrics,
             public_url=settings.web.public_url.rstrip("/"),
             simulated=simulated,
-        )
-        self.timer = Timer(
-            (
-                Job("flush", retain.FLUSH_SECONDS, lambda: retain.flush(self.series)),
-                Job("retain", retain.RETAIN_SECONDS, lambda: retain.retain(self.series)),
-                Job("housekeeping", HOUSEKEEPING_SECONDS, self._housekeeping),
-            ),
-            metrics=self.metrics,
-            clock=self.clock,
         )
 
     async def start(self) -> None:

@@ -24,7 +24,11 @@ class Metrics:
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
-        # Ingest.
+        self._define_ingest()
+        self._define_decisions()
+        self._define_service()
+
+    def _define_ingest(self) -> None:
         self.ingest_samples = self._counter("ingest_samples", "Samples that are committed and acknowledged.")
         self.ingest_rows = self._counter("ingest_rows", "Rows (one beat of one layout) that are committed.")
         self.ingest_batches = self._counter(
@@ -50,7 +54,8 @@ class Metrics:
         self.enrolments = self._counter(
             "enrolments", "Requests for a certificate: enrolled, renewed, refused, limited.", "result"
         )
-        # Deciding and telling.
+
+    def _define_decisions(self) -> None:
         self.evaluate_seconds = self._histogram("evaluate_seconds", "Time to judge one group of rows or one tick.")
         self.evaluate_failures = self._counter("evaluate_failures", "Evaluations that failed.")
         self.transitions = self._counter(
@@ -63,11 +68,11 @@ class Metrics:
             "deliveries", "Attempts to deliver a notification, by kind of channel and result.", "kind", "result"
         )
         self.delivery_seconds = self._histogram("delivery_seconds", "Duration of one delivery attempt.")
-        # Asking.
+
+    def _define_service(self) -> None:
         self.http_seconds = self._histogram("http_request_seconds", "Server time of HTTP requests.", "route", "status")
         self.sign_ins = self._counter("sign_ins", "Tries to sign in: ok, wrong, slowed.", "result")
         self.live_streams = self._gauge("live_streams", "Browsers that follow a live stream.")
-        # Housekeeping.
         self.timer_runs = self._counter("timer_runs", "Runs of a periodic job by result.", "job", "result")
         self.timer_last = self._gauge("timer_last_success_timestamp_seconds", "When a job last succeeded.", "job")
         self.build = self._gauge("build_info", "Version of the collector.", "version")

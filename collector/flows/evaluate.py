@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from time import perf_counter
 from typing import Any, NamedTuple
 
@@ -265,16 +265,20 @@ class Evaluator:
 
         transitions, changes, alive = await self.db.write(work)
         heard_ms |= alive
-        for change in changes:
-            about = change.after or change.before
-            is_open = change.after is not None and change.after.alert.state is not AlertState.RESOLVED
-            if about is not None:
-                (self._called_silent.add if is_open else self._called_silent.discard)(about.subject_id)
+        self._note_called(changes)
         self._up -= {host_id for host_id in silent if heard_ms[host_id] == silent[host_id]}
         for check_id, last_ms in lapsed.items():
             if self._expiries[check_id].last_ms == last_ms:
                 del self._expiries[check_id]
         self._happened(transitions, changes)
+
+    def _note_called(self, changes: Iterable[Change]) -> None:
+        """Remember which hosts an alert calls silent."""
+        for change in changes:
+            about = change.after or change.before
+            is_open = change.after is not None and change.after.alert.state is not AlertState.RESOLVED
+            if about is not None:
+                (self._called_silent.add if is_open else self._called_silent.discard)(about.subject_id)
 
     async def _ripen(self) -> None:
         now_ms, catalogue = self.clock(), self.catalogue

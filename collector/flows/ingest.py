@@ -123,18 +123,22 @@ class Ingest:
         session = Session(agent_id, host_id, fingerprint, number, ledger, reply)
         session.clock_offset_ms = greeting.clock_offset_ms
         session.room.set()
-        older = self._sessions.get(agent_id)
-        if older is not None and older.number > number:
-            raise Forbidden(FENCED_WORDS)
-        self._sessions[agent_id] = session
-        if older is not None:
-            self._end(older, Refuse(FENCED, FENCED_WORDS))
-        self.metrics.agent_streams.set(len(self._sessions))
+        self._take_over(session)
         tally.count_gaps(self.metrics, opened.gaps)
         if opened.lost or opened.gaps:
             LOG.error("database restored agent=%s: acknowledged measurements are not on record", agent_id)
         LOG.info("agent connected agent=%s session=%d lanes=%d", agent_id, number, len(known))
         return session
+
+    def _take_over(self, session: Session) -> None:
+        """The newest stream of an agent is the one; whatever was before ends."""
+        older = self._sessions.get(session.agent_id)
+        if older is not None and older.number > session.number:
+            raise Forbidden(FENCED_WORDS)
+        self._sessions[session.agent_id] = session
+        if older is not None:
+            self._end(older, Refuse(FENCED, FENCED_WORDS))
+        self.metrics.agent_streams.set(len(self._sessions))
 
     async def declare(self, session: Session, layout_id: int, body: bytes) -> None:
         """Learn a layout. One that cannot be used makes the batches that refer to it poison, not the stream.

@@ -105,14 +105,18 @@ def apply(
             steps.append(_step(connection, register, done))
             changes += done
     if problems:
-        count = Message("Nothing was applied: {count} things are wrong.", count=len(problems))
-        raise InvalidInput(
-            count if len(problems) > 1 else "Nothing was applied: one thing is wrong.",
-            fields=problems,
-            places=places,
-            hint="Mend that and apply again; each register's page About says what its fields take.",
-        )
+        raise _refusal(problems, places)
     return Plan(tuple(steps)), changes
+
+
+def _refusal(problems: Mapping[str, str], places: Mapping[str, str]) -> InvalidInput:
+    count = Message("Nothing was applied: {count} things are wrong.", count=len(problems))
+    return InvalidInput(
+        count if len(problems) > 1 else "Nothing was applied: one thing is wrong.",
+        fields=problems,
+        places=places,
+        hint="Mend that and apply again; each register's page About says what its fields take.",
+    )
 
 
 def _places(document: Document, path: str, names: Iterable[str]) -> dict[str, str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from google.protobuf.message import DecodeError
 from sqlalchemy import Connection, insert, select
@@ -143,12 +143,18 @@ def _column(series: pb.Series) -> Column:
     # One form of each character (NFC), that of keyboards: nobody would find what a file system wrote in another.
     values = [unicodedata.normalize("NFC", value) for value in series.labels[1::2]]
     labels = tuple(sorted(zip(series.labels[::2], values, strict=True)))
+    _check_labels(series.name, labels)
+    kind = Kind.COUNTER if series.kind == pb.COUNTER else Kind.GAUGE
+    return Column(series.name, labels, kind, series.unit, series.help)
+
+
+def _check_labels(series: str, labels: Sequence[tuple[str, str]]) -> None:
     for name, value in labels:
         if not _LABEL_NAME.fullmatch(name) or name == NAME_LABEL or len(name) > NAME_LIMIT:
             raise InvalidInput(
                 Message(
                     "{series} has a label with the unusable name “{label}”.",
-                    series=series.name,
+                    series=series,
                     label=name[:NAME_LIMIT],
                 )
             )
@@ -156,15 +162,13 @@ def _column(series: pb.Series) -> Column:
             raise InvalidInput(
                 Message(
                     "{series}: label {name} is over {most} characters or has control characters.",
-                    series=series.name,
+                    series=series,
                     name=name,
                     most=VALUE_LIMIT,
                 )
             )
     if len({name for name, _ in labels}) != len(labels):
-        raise InvalidInput(Message("{series} has a label twice.", series=series.name))
-    kind = Kind.COUNTER if series.kind == pb.COUNTER else Kind.GAUGE
-    return Column(series.name, labels, kind, series.unit, series.help)
+        raise InvalidInput(Message("{series} has a label twice.", series=series))
 
 
 def _store(connection: Connection, layout_id: int, body: bytes, now_ms: int) -> None:
