@@ -102,6 +102,7 @@ class Ingest:
         """Admit a stream; every older one of the same agent is fenced.
 
         Raises:
+            Forbidden: a newer stream of this agent was admitted meanwhile.
             Unauthenticated: the certificate is not on the list, revoked, or another agent's.
             StoreError: the database does not answer.
         """

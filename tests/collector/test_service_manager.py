@@ -19,7 +19,7 @@ from collector.up import serve
 
 SECONDS = 20.0
 WATCHED_SECONDS = 0.3
-ADDRESSES = {"web__address": "127.0.0.1:0", "telemetry__address": "127.0.0.1:0", "enrolment__address": "127.0.0.1:0"}
+ANY_PORT = "127.0.0.1:0"
 
 
 @pytest.fixture
@@ -35,7 +35,15 @@ def systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.
 
 @pytest.fixture
 async def collector(tmp_path: Path) -> AsyncIterator[Collector]:
-    made = Collector(config.load(None, store__data=str(tmp_path / "data"), **ADDRESSES))
+    made = Collector(
+        config.load(
+            environment={},
+            store__data=str(tmp_path / "data"),
+            web__address=ANY_PORT,
+            telemetry__address=ANY_PORT,
+            enrolment__address=ANY_PORT,
+        )
+    )
     stopping = asyncio.Event()
     running = asyncio.create_task(serve(made, stopping=stopping))
     yield made
