@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import logging
 import os
 import socket
@@ -15,13 +14,13 @@ import ssl
 import time
 from collections.abc import Awaitable, Callable
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from collector.config import CONTROL_SOCKET, PREFIX, Settings
+from collector import directory
+from collector.config import CONTROL_SOCKET, PORT_MOST, PREFIX, Settings
 from collector.domain.access import Lifetime
 from collector.domain.errors import CollectorError, InvalidInput, StoreBroken, StoreError
 from collector.edges import enrolment, rpc
@@ -52,7 +51,7 @@ from collector.store.documents import Documents
 from collector.store.migrations import migrate
 from collector.store.seal import Seal
 from collector.store.series import SeriesStore
-from collector.store.vault import OTHERS, Vault
+from collector.store.vault import Vault
 
 log = logging.getLogger(__name__)
 
@@ -84,9 +83,19 @@ class Collector:
         self.broken: asyncio.Future[StoreBroken] = asyncio.get_running_loop().create_future()
         self.metrics = Metrics()
         self.metrics.build.labels(version("sigap")).set(1)
-        _private_directory(settings.data)
-        self._lock = _sole_user(settings.data)
-        self.db = Database(settings.store.database_url)
+        self._undo: list[Callable[[], Awaitable[Any]]] = []
+        self._endless: list[asyncio.Task[Any]] = []
+        self._keys: dict[int, str] = {}
+        # Whoever tries again in this process must not find the directory taken.
+        with contextlib.ExitStack() as held:
+            held.callback(os.close, directory.take(settings.data))
+            self.db = Database(settings.store.database_url)
+            held.callback(self.db.close)
+            self._compose(simulated=simulated)
+            self._held = held.pop_all()
+
+    def _compose(self, *, simulated: bool) -> None:
+        settings, clock = self.settings, self.clock
         migrate(self.db.engine)
         lifetime = Lifetime(settings.web.session_idle_minutes * MINUTE_MS, settings.web.session_minutes * MINUTE_MS)
         self.access = Access(self.db, clock=clock, lifetime=lifetime, metrics=self.metrics)
@@ -94,11 +103,8 @@ class Collector:
         self.registrar = Registrar(self.db, clock=clock, sealing=Seal.kept_in(Vault(settings.data / "keys")))
         self.series = SeriesStore(self.db, clock=clock, host_key=self._host_key, retention=_retention(settings))
         self.live = Live(self.series.layouts.get)
-        self._keys: dict[int, str] = {}
         self._compose_decisions()
         self._compose_edges(simulated=simulated)
-        self._undo: list[Callable[[], Awaitable[Any]]] = []
-        self._endless: list[asyncio.Task[Any]] = []
 
     def _compose_decisions(self) -> None:
         settings = self.settings
@@ -218,8 +224,7 @@ class Collector:
         while self._undo:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._undo.pop()()
-        self.db.close()
-        os.close(self._lock)
+        self._held.close()
 
     async def is_alive(self) -> bool:
         """Whether judging and delivering go on and the database's writer answers; an error is an answer."""
@@ -322,10 +327,12 @@ async def _listening(setting: str, address: str, opening: Awaitable[Any]) -> Any
     try:
         return await opening
     except OSError as error:
+        port = int(address.rpartition(":")[2])
+        other = port + 1_000 if port + 1_000 <= PORT_MOST else port - 1_000
         raise InvalidInput(
             f"Cannot listen on {address}: {os.strerror(error.errno) if error.errno else error}.",
             hint=f"Is another collector running? Stop it, or choose another port. Set {setting}, for example with "
-            f"{PREFIX}{setting.replace('.', '__').upper()}=127.0.0.1:9420.",
+            f"{PREFIX}{setting.replace('.', '__').upper()}=127.0.0.1:{other}.",
         ) from error
 
 
@@ -347,32 +354,6 @@ def _retention(settings: Settings) -> Any:
     return retain.retention_of(
         raw_days=store.raw_days, five_minutes_days=store.five_minute_days, one_hour_days=store.hour_days
     )
-
-
-def _private_directory(path: Path) -> None:
-    try:
-        path.mkdir(parents=True, exist_ok=True, mode=0o700)
-    except OSError as error:
-        raise InvalidInput(
-            f"The data directory {path} cannot be made: {error.strerror}.",
-            hint="Choose another with --data or SIGAP_STORE__DATA.",
-        ) from error
-    if path.stat().st_mode & OTHERS:
-        # Not ours to change: whoever made it may share it on purpose. What we put into it is private all the same.
-        log.warning("data directory open to others path=%s hint=%r", path, f"chmod 700 {path}")
-
-
-def _sole_user(data: Path) -> int:
-    """Hold the data directory: two writers on one SQLite file can lose what was acknowledged."""
-    handle = os.open(data / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(handle)
-        raise StoreError(
-            f"Another collector uses the data directory {data}.", hint="Stop it, or choose another with --data."
-        ) from error
-    return handle
 
 
 def _nothing(_: Any) -> None:

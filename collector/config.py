@@ -24,7 +24,8 @@ CONTROL_SOCKET = "control.sock"
 """In the data directory: how the command line on this host reaches the running collector."""
 
 
-def _default_data() -> str:
+def default_data() -> str:
+    """The data directory unless somebody names another."""
     if given := os.environ.get("STATE_DIRECTORY"):  # By systemd; with DynamicUser= a link of its own.
         return str(Path(given.partition(":")[0]).resolve())
     if os.geteuid() == 0:
@@ -195,7 +196,7 @@ def load(path: Path | None = None, environment: Mapping[str, str] | None = None,
             section, _, key = name.partition("__")
             tree.setdefault(section, {})[key] = value
     if not tree.get("store", {}).get("data"):
-        tree.setdefault("store", {})["data"] = _default_data()
+        tree.setdefault("store", {})["data"] = default_data()
     _refuse_unknown(tree)
     try:
         settings = msgspec.convert(tree, Settings)

@@ -11,6 +11,7 @@ import contextlib
 import gc
 import logging
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from collector.app import Collector
+from collector.config import PREFIX, default_data
 from collector.service_manager import ServiceManager
 from collector.store import agents
 
@@ -188,7 +190,11 @@ async def _greet(collector: Collector, *, browser: bool, quiet: bool) -> None:
     lines = [f"Sigap serves {url}", f"Open it, signed in (once, 15 minutes): {link}"]
     if collector.settings.web.open_on_loopback:
         lines.append("On this host /metrics, /federate and service discovery need no token; everything else does.")
-    lines.append("Ctrl+C stops it; what was measured stays in " + str(collector.settings.data))
+    data = collector.settings.data.absolute()
+    if str(data) != default_data():
+        # Where commands look by themselves is elsewhere.
+        lines.append(f"For commands in another terminal: export {PREFIX}STORE__DATA={shlex.quote(str(data))}")
+    lines.append(f"Ctrl+C stops it; what was measured stays in {data}")
     print("\n".join(lines), flush=True)
     if browser and not quiet:
         with contextlib.suppress(webbrowser.Error):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import time
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -70,6 +72,16 @@ def test_this_hosts_real_numbers_are_shown_within_15_seconds_of_the_printed_addr
         assert page["facts"]["body"]["cpu_count"] == psutil.cpu_count()
         assert page["facts"]["body"]["memory_bytes"] == memory.total
         assert took <= LIVE_SECONDS
+
+
+def test_the_readme_shows_what_is_printed() -> None:
+    with product() as running:
+        printed = running.output().replace(running.address, "ADDRESS").replace(str(running.folder), "FOLDER")
+    readme = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
+    shown = readme.partition("```text\n")[2].partition("```")[0]
+    shown = shown.replace("127.0.0.1:8420", "ADDRESS").replace("/home/sari/sigap/var", "FOLDER")
+    lines = re.sub(r"link=\S+", "link=…", printed).splitlines()
+    assert lines[: len(shown.splitlines())] == shown.splitlines()
 
 
 def test_the_open_page_gets_each_beat_and_the_charts_agree_with_the_kernel() -> None:

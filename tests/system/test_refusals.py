@@ -65,7 +65,8 @@ def test_a_busy_port_is_named_with_its_setting(folder: Path, setting: str) -> No
         taken.listen()
         done = run(SIGAP, "up", "--data", str(folder / "d"), **environment)
     told_once(done, code=USAGE, words=f"Cannot listen on 127.0.0.1:{ports[setting]}", hint=f"Set {setting}.address")
-    assert f"SIGAP_{setting.upper()}__ADDRESS=" in done.stderr
+    free = ports[setting] + (1_000 if ports[setting] + 1_000 < 65_536 else -1_000)
+    assert f"SIGAP_{setting.upper()}__ADDRESS=127.0.0.1:{free}." in done.stderr
     assert done.stdout == ""
 
 
@@ -76,6 +77,14 @@ def test_a_second_collector_on_the_same_data_is_refused_and_the_first_goes_on(ru
     told_once(done, code=FAILED, words="Another collector uses the data directory", hint="--data")
     assert running.browser.request("GET", "/-/ready").status == 200
     assert running.control("GET", "/agents")["agents"][0]["status"] == "active"
+
+
+def test_a_data_directory_that_cannot_be_written_to_is_named(folder: Path) -> None:
+    data = folder / "d"
+    data.mkdir(mode=0o700)
+    (data / "lock").mkdir()  # holds also for root, whom no mode keeps out
+    done = run(SIGAP, "serve", "--data", str(data))
+    told_once(done, code=USAGE, words=f"The data directory {data} cannot be written to", hint="--data")
 
 
 @pytest.mark.parametrize(

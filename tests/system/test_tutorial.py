@@ -15,7 +15,9 @@ from tests.system.product import SIGAP, Product, free_ports, product, wait_for
 
 pytestmark = pytest.mark.system
 
-DOCS = Path(__file__).resolve().parents[2] / "web" / "docs"
+ROOT = Path(__file__).resolve().parents[2]
+DOCS = ROOT / "web" / "docs"
+MAKES = re.search(r"sigap up --data (\w+)", (ROOT / "Makefile").read_text(encoding="utf-8"))
 TOLD_SECONDS = 30.0
 
 
@@ -27,17 +29,24 @@ class Pasted:
         shop, receiver = free_ports(2)
         for ours, theirs in (("8000", shop), ("9000", receiver), ("/tmp/", f"{running.folder}/")):
             text = text.replace(ours, str(theirs))
+        assert MAKES is not None
+        assert f'"$PWD/{MAKES[1]}"' in text, "commands must find the collector that `make run` started"
+        text = text.replace(f"$PWD/{MAKES[1]}", str(running.folder))
         text = text.replace("$PWD/.venv/bin", str(Path(SIGAP).parent)).replace("\npython3 ", "\nexec python3 ")
         self.start, self.shop, self.receiver, self.describe, self.alerts = re.findall(
             r"```sh\n(.*?)```", text, re.DOTALL
         )
-        self._environment = running.environment | {"SIGAP_STORE__DATA": str(running.folder)}
-        self._path = f'export PATH="{Path(SIGAP).parent}:$PATH"\n'
+        self._environment = running.environment
+        self._exports = next(line for line in self.describe.splitlines() if line.startswith("export "))
 
     def run(self, commands: str) -> str:
         """What the commands print; they have to succeed."""
         done = subprocess.run(
-            ["sh", "-ec", self._path + commands], env=self._environment, capture_output=True, text=True, timeout=60
+            ["sh", "-ec", f"{self._exports}\n{commands}"],
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
         )
         assert done.returncode == 0, done.stderr
         return done.stdout

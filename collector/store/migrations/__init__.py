@@ -24,7 +24,8 @@ from alembic.util import CommandError
 from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.exc import DatabaseError, OperationalError
 
-from collector.domain.errors import InvalidInput, StoreError
+from collector.domain.errors import InvalidInput, StoreError, StoreFull
+from collector.store.database import translate
 from collector.store.schema import METADATA
 
 FOLDER = Path(__file__).resolve().parent
@@ -39,7 +40,7 @@ def migrate(engine: Engine) -> list[str]:
         engine: The writing engine, before anything else uses it.
 
     Raises:
-        StoreError: The database is newer than this program, is damaged, or another process holds it.
+        StoreError: The database is newer than this program, is damaged, has no room, or another process holds it.
     """
     try:
         with _alone(engine) as connection:
@@ -52,6 +53,8 @@ def migrate(engine: Engine) -> list[str]:
             hint="It was probably written by a newer version: install that version, or restore the backup.",
         ) from error
     except OperationalError as error:
+        if isinstance(full := translate(error), StoreFull):
+            raise full from error
         if "locked" not in str(error):
             raise StoreError(
                 f"The database cannot be opened: {error.orig}", hint="Is it running, and is store.url right?"

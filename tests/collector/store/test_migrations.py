@@ -10,9 +10,9 @@ import threading
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, inspect, text
+from sqlalchemy import create_engine, event, inspect, text
 
-from collector.domain.errors import InvalidInput, StoreError
+from collector.domain.errors import InvalidInput, StoreError, StoreFull
 from collector.store import migrations
 from collector.store.database import Database
 
@@ -117,6 +117,16 @@ def test_a_busy_database_says_so(tmp_path: Path) -> None:
     finally:
         database.close()
         holder.dispose()
+
+
+def test_no_room_for_the_tables_says_so(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path}/sigap.db")
+    event.listen(database.engine, "connect", lambda one, _: one.execute("PRAGMA max_page_count=8"))
+    try:
+        with pytest.raises(StoreFull, match="disk is full"):
+            migrations.migrate(database.engine)
+    finally:
+        database.close()
 
 
 def test_a_file_that_is_no_database_is_refused_in_words(tmp_path: Path) -> None:
