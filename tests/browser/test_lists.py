@@ -17,7 +17,8 @@ pytestmark = [
 ]
 LISTS = (
     "/hosts", "/hosts/web-1", "/services", "/services/shop", "/alerts", "/alerts/history", "/alerts/1", "/agents",
-    "/registers/rule", "/registers/check", "/settings/accounts",
+    "/registers/rule", "/registers/check", "/registers/service/shop", "/registers/service/-/about",
+    "/settings/accounts",
 )  # fmt: skip
 # Cells that hold something and show nothing of it, or less than all of it.
 CUT = """JSON.stringify([...document.querySelectorAll('main .table.cards td')].filter((cell) => cell.textContent.trim())
@@ -56,6 +57,43 @@ async def test_hosts_with_long_names_fit_on_a_small_desktop(site: Site) -> None:
         await tab.open(f"{site.base}/hosts")
         scroll = "document.querySelector('.table-scroll')"
         assert await tab.value(f"{scroll}.scrollWidth <= {scroll}.clientWidth")
+
+
+@pytest.mark.parametrize("language", ["en", "id"])
+async def test_no_table_is_cut_off_on_a_small_desktop(site: Site, language: str) -> None:
+    cut = "[...document.querySelectorAll('.table-scroll')].some((one) => one.scrollWidth > one.clientWidth)"
+    wrong = []
+    for path in LISTS:
+        async with site.tab(1280, 800, language=language) as tab:
+            await tab.open(site.base + path)
+            # What went wrong is often told at length.
+            reason = "branch.surabaya on sby-gw-1 is down: Connection to 192.0.2.62:7443 failed: No route to host"
+            told = "document.querySelectorAll('.name.wrap a, td.reason')"
+            await tab.value(f"{told}.forEach((one) => {{ one.textContent = {json.dumps(reason)}; }})")
+            if await tab.value(cut):
+                wrong.append(path)
+    assert not wrong
+
+
+async def test_ranges_stand_on_one_line_on_a_phone(site: Site) -> None:
+    async with site.tab(360, 760, language="id") as tab:
+        for path in ("/hosts/web-1", "/services/shop", "/registers/check/shop.http"):
+            await tab.open(site.base + path)
+            tops = "new Set([...document.querySelectorAll('.segments a')].map((one) => one.offsetTop)).size"
+            assert await tab.value(tops) == 1, path
+
+
+async def test_a_host_is_named_in_full_on_its_tile(site: Site) -> None:
+    long = {"key": "wms-1", "name": "Warehouse server number 1 in Makassar"}
+    await site.made.registrar.create("siti", "host", long)
+    for width in (360, 1280):
+        async with site.tab(width, 800) as tab:
+            await tab.open(site.base)
+            cut = (
+                "[...document.querySelectorAll('.tile span')].filter((one) => one.scrollWidth > one.clientWidth).length"
+            )
+            assert await tab.value("document.querySelectorAll('.tile').length")
+            assert await tab.value(cut) == 0
 
 
 async def test_a_list_is_sorted_on_a_phone_too(site: Site) -> None:

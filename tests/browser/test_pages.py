@@ -109,9 +109,9 @@ async def test_the_keyboard_is_enough(site: Site) -> None:
         await tab.open(f"{site.base}/styleguide")
         await tab.value("document.querySelector('[data-opens]').focus()")
         await tab.press("Enter")
-        await tab.until("!!document.querySelector('dialog[open]')")
+        await tab.until("!!document.querySelector('dialog:modal')")
         await tab.press("Escape")
-        await tab.until("!document.querySelector('dialog[open]')")
+        await tab.until("!document.querySelector('dialog:modal')")
         assert not tab.complaints
 
 
@@ -131,6 +131,15 @@ async def test_theme_and_language_are_switched_without_signing_in(site: Site) ->
         await tab.value("document.querySelector('button[name=language][value=id]').click()")
         await tab.until("document.documentElement.lang === 'id' && document.readyState === 'complete'")
         assert await tab.value("getComputedStyle(document.body).backgroundColor") == "rgb(14, 15, 19)"
+
+
+async def test_the_language_is_chosen_before_signing_in_and_the_link_is_kept(site: Site) -> None:
+    async with site.tab() as tab:
+        await tab.open(f"{site.base}/sign-in?link=once")
+        await tab.value("document.querySelector('.gate button[name=language][value=id]').click()")
+        await tab.until("document.documentElement.lang === 'id' && document.readyState === 'complete'")
+        assert await tab.value("location.search") == "?link=once"
+        assert await tab.value("document.querySelector('.gate input[name=link]').value") == "once"
 
 
 async def test_another_site_can_change_nothing(site: Site) -> None:

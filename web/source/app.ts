@@ -119,6 +119,11 @@ document.addEventListener("input", (event) => {
   typing = window.setTimeout(() => narrow(form), event.target instanceof HTMLSelectElement ? 0 : TYPING_MS);
 });
 
+// On a phone the pages of the manual are one row: it begins at the one that is open.
+const openPage = document.querySelector<HTMLElement>(".manual-pages [aria-current]");
+const row = openPage?.closest("ul");
+if (openPage && row) row.scrollLeft = openPage.offsetLeft - row.offsetLeft;
+
 // Keyboard: "/" searches, "g" and a letter goes to a page, "?" tells all of it, Escape leaves the menu.
 let went = 0;
 document.addEventListener("keydown", (event) => {

@@ -172,6 +172,7 @@ async def _record(
                 "why": why,
             },
             "labels": {each.name: each.label for each in register.fields},
+            "kinds": {each.register: REGISTERS[each.register].title for each in data["referrers"]},
         },
         status=422 if refused else 200,
     )
