@@ -39,6 +39,8 @@ class Field:
     default: Any
     name: str = ""
     unit: str = ""
+    unit_by: str = ""  # the field whose value brings the unit, and the units by that value
+    units: Mapping[str, Words] = dataclasses.field(default_factory=dict)
     listed: bool = False
     searched: bool = False
     filtered: bool = False

@@ -33,6 +33,7 @@ UNITS: Mapping[str, Words] = {
     "state": Words("1 up, 2 degraded, 3 down", "1 hidup, 2 terganggu, 3 mati"),
 }
 """Unit of a measure → how a level is written in it."""
+UNIT_OF: Mapping[str, Words] = {measure.name: UNITS[measure.unit] for measure in MEASURES.values()}
 BETWEEN = Words("must be between {0} and {1} ({2})", "harus antara {0} dan {1} ({2})")
 NEVER = Words("is never reached: no value is {0} {1}", "tidak pernah tercapai: tidak ada nilai {0} {1}")
 OPTIONS = tuple(
@@ -68,11 +69,15 @@ class Rule(Record):
         default=">",
         listed=True,
     )
-    level: float = field.number("Level", "Ambang", default=0.0, need=field.CREATE, listed=True)
+    level: float = field.number(
+        "Level", "Ambang", default=0.0, need=field.CREATE, unit_by="measure", units=UNIT_OF, listed=True
+    )
     clear_level: float | None = field.number(
-        "Ends at",
-        "Berakhir pada",
+        "Level at which it ends",
+        "Ambang berakhir",
         default=None,
+        unit_by="measure",
+        units=UNIT_OF,
         help=(
             "A level further on the good side keeps a value near the limit from flapping. Empty: the level itself.",
             "Ambang di sisi baik mencegah peringatan naik-turun. Kosong: sama dengan ambang.",

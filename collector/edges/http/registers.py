@@ -14,7 +14,7 @@ from multidict import MultiDictProxy
 from collector.domain.errors import CollectorError, Conflict, InvalidInput, NotFound
 from collector.domain.registers import NAMES, REGISTERS
 from collector.domain.registers.base import Register, may
-from collector.domain.registers.compound import Ref, Refs
+from collector.domain.registers.compound import Options, Ref, Refs
 from collector.domain.registers.kinds import Boolean, Enum
 from collector.edges.http import checks, deliveries, render
 from collector.edges.http import register_form as shape
@@ -190,7 +190,7 @@ def _asked(request: web.Request, register: Register[Any]) -> dict[str, Any]:
     return {
         each.name: request.query.getall(each.name) if isinstance(each.kind, Refs) else request.query[each.name]
         for each in register.fields
-        if each.name in request.query and not each.secret
+        if each.name in request.query and not each.secret and not isinstance(each.kind, Options)
     }
 
 
@@ -211,7 +211,7 @@ async def _form(
 ) -> Page:
     register = _register(request)
     offered = await context_of(request).db.read(lambda connection: shape.choices(connection, register, found))
-    errors = dict(refused.fields) if isinstance(refused, InvalidInput) else {}
+    errors = shape.at_inputs(register, refused.fields, values) if isinstance(refused, InvalidInput) else {}
     return Page(
         "register/form.html",
         {
@@ -226,6 +226,7 @@ async def _form(
             ],
             "time_zones": shape.time_zones() if shape.has_time_zone(register) else (),
             "errors": errors,
+            "labels": shape.labels(register),
             "notice": {"message": refused.message, "hint": refused.hint} if refused and not errors else None,
             "why": why,
         },
@@ -270,7 +271,8 @@ async def _checked(request: web.Request, judge: Any) -> web.StreamResponse:
     try:
         await judge()
     except InvalidInput as refused:
-        fields = {name: in_language(text, language) for name, text in refused.fields.items()}
+        problems = shape.at_inputs(_register(request), refused.fields, await request.post())
+        fields = {name: in_language(text, language) for name, text in problems.items()}
     except Conflict as refused:
         fields = {"key": in_language(refused.message, language)}
     return web.json_response({"fields": fields})

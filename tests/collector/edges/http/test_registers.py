@@ -8,6 +8,7 @@ import io
 import json
 import re
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ from collector.store.seal import KEY_BYTES, Seal
 from tests.collector.edges.http.conftest import Browser, Open, csrf_of
 
 Start = Callable[..., Awaitable[Browser]]
+FORM_STYLE = Path(__file__).resolve().parents[4] / "web" / "source" / "form.css"
 JSON = {"Content-Type": "application/json"}
 HOST = {"key": "web-1", "name": "Web 1", "site": "Jakarta"}
 CHECK = {"key": "shop.http", "name": "Shop", "host": "web-1", "kind": "http", "options": {"url": "https://a.example/"}}
@@ -59,7 +61,7 @@ async def test_every_register_has_its_pages_in_both_languages(start: Start, name
     assert REGISTERS[name].titles.to(language) in empty
     assert f"/registers/{name}/-/new" in empty
     form = await (await client.get(f"/registers/{name}/-/new", headers=headers)).text()
-    assert all(f'name="{each.name}"' in form for each in REGISTERS[name].writable)
+    assert all(f'name="{each.name}' in form for each in REGISTERS[name].writable)
     assert all(f'name="{each.name}"' not in form for each in REGISTERS[name].fields if not each.writable)
     about = await (await client.get(f"/registers/{name}/-/about", headers=headers)).text()
     assert all(each.label.to(language) in html.unescape(about) for each in REGISTERS[name].fields)
@@ -120,6 +122,65 @@ async def test_a_form_is_checked_while_it_is_filled_and_nothing_is_kept(start: S
     fine = await client.post("/registers/host", data={"key": "lower", "name": "x", "check": "1"}, headers=headers)
     assert await fine.json() == {"fields": {}}
     assert (await client.get("/registers/host/lower")).status == 404
+
+
+TYPED = {
+    "key": "shop.page", "name": "Page", "host": "web-1", "kind": "http", "interval_seconds": "30",
+    "options.http.url": " https://shop.example/ ", "options.http.status": "200, 301-302", "options.http.redirects": "0",
+    "options.http.certificate_degraded_days": "7", "options.http.headers": "X-From=sigap", "options.http.lacks": "",
+    "options.tcp.address": "was typed before:another:kind:was:chosen",
+}  # fmt: skip
+
+
+async def test_the_options_of_a_check_are_fields_of_their_own(start: Start) -> None:
+    await filled(start)
+    client = await start()
+    made = await client.post("/registers/check", data=TYPED, headers=await csrf_of(client))
+    assert made.url.path == "/registers/check/shop.page", await made.text()
+    options = (await (await client.get("/registers/check/shop.page.json")).json())["record"]["options"]
+    assert options == {
+        "url": "https://shop.example/",
+        "status": "200, 301-302",
+        "redirects": 0,
+        "certificate_degraded_days": 7.0,
+        "headers": {"X-From": "sigap"},
+    }
+    form = html.unescape(await (await client.get("/registers/check/shop.page/edit")).text())
+    assert all(text in form for text in ('value="https://shop.example/"', 'value="7"', 'value="0"', "X-From=sigap"))
+    typed = {name: text for name, text in TYPED.items() if name != "options.http.status"}
+    saved = await client.post(
+        "/registers/check/shop.page", data=typed | {"version": "1"}, headers=await csrf_of(client)
+    )
+    assert saved.status == 200
+    after = (await (await client.get("/registers/check/shop.page.json")).json())["record"]["options"]
+    assert after == {name: value for name, value in options.items() if name != "status"}
+
+
+async def test_what_is_wrong_with_an_option_is_told_at_its_field(start: Start) -> None:
+    await filled(start)
+    client = await start()
+    headers = await csrf_of(client) | {"Cookie": "language=id"}
+    wrong = TYPED | {"options.http.url": "ftp://x", "options.http.status": "banana", "options.http.redirects": "many"}
+    answer = await client.post("/registers/check", data=wrong, headers=headers)
+    text = html.unescape(await answer.text())
+    assert answer.status == 422
+    assert text.count('aria-invalid="true"') == 3
+    assert 'id="error-options.http.url">harus diawali http:// atau https:// dan host' in text
+    assert '<a href="#field-options.http.status">Status yang diharapkan</a>' in text
+    assert 'value="many"' in text
+    asked = await client.post("/registers/check", data=wrong | {"check": "1"}, headers=headers)
+    fields = (await asked.json())["fields"]
+    assert set(fields) == {"options.http.url", "options.http.status", "options.http.redirects"}
+
+
+async def test_every_choice_that_brings_something_has_a_slot_in_the_style_sheet(start: Start) -> None:
+    client = await start()
+    style = FORM_STYLE.read_text()
+    for name in NAMES:
+        text = await (await client.get(f"/registers/{name}/-/new")).text()
+        opened, shown = (set(re.findall(rf'{kind}="(\d+)"', text)) for kind in ("data-slot", "data-when"))
+        assert opened == shown
+        assert all(f'data-slot="{slot}"' in style for slot in opened)
 
 
 async def test_a_step_that_is_not_possible_says_what_is_missing(start: Start) -> None:
