@@ -21,6 +21,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from collector import protocol
 from collector.domain import trust
 from collector.domain.errors import CollectorError, Forbidden, StoreError, Unauthenticated
+from collector.domain.message import Message
 from collector.domain.pace import Bucket, Pace
 from collector.edges import grpc_errors, wire
 from collector.edges.connections import Limits, bind, for_agents
@@ -328,7 +329,7 @@ class _Stream:
             return None
         if layout is not None and layout_id in session.layouts:
             return layout.row_bytes
-        return session.unusable.get(layout_id, "a row's layout was not declared on this stream")
+        return session.unusable.get(layout_id, Message("a row's layout was not declared on this stream"))
 
     async def _gap(self, session: Session, frame: pb.AgentFrame) -> None:
         await self._ingest.submit(session, wire.gap(frame.gap))

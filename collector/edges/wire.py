@@ -14,6 +14,7 @@ from typing import NamedTuple, TypeVar
 from google.protobuf.message import DecodeError
 
 from collector import chain, protocol
+from collector.domain.message import Message
 from collector.domain.sample import Document, Result, Row, State
 from collector.edges.wording import reason_of
 from collector.flows.session import Content
@@ -36,13 +37,17 @@ BOOT_ID_LENGTH = 64
 WORD_LENGTH = 32
 _SIGN = 1 << 63
 
-Message = TypeVar("Message")
+Entry = TypeVar("Entry")
 RowBytes = Callable[[int], int | str | None]
 """The length of a packed row of a layout, what is wrong with the layout, or None for rows to be left out."""
 
 
 class Flaw(Exception):
     """What is wrong with a batch, in words for a person."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(what)
+        self.what = what
 
 
 def signed(layout_id: int) -> int:
@@ -73,7 +78,7 @@ def batch(message: pb.Batch, *, row_bytes: RowBytes, now_ms: int) -> Batch:
         content = _content(message, row_bytes, now_ms)
         samples = sum(len(row.values) // 8 for row in content.rows) or len(content.results)
     except Flaw as error:
-        flaw = str(error)
+        flaw = error.what
         samples, evidence = _lost_with(message)
     return Batch(
         message.epoch,
@@ -160,7 +165,7 @@ _FRAMES: dict[type, Callable[..., pb.CollectorFrame]] = {
 def _content(message: pb.Batch, row_bytes: RowBytes, now_ms: int) -> Content:
     payload = _inflate(message)
     if len(message.previous_digest) != chain.DIGEST_BYTES or len(message.boot_id) > BOOT_ID_LENGTH:
-        raise Flaw("its previous digest or boot id has the wrong length")
+        raise Flaw(Message("its previous digest or boot id has the wrong length"))
     try:
         own = chain.digest(
             message.epoch,
@@ -171,13 +176,13 @@ def _content(message: pb.Batch, row_bytes: RowBytes, now_ms: int) -> Content:
             payload=payload,
         )
     except ValueError as error:
-        raise Flaw(f"its numbers are out of range: {error}") from error
+        raise Flaw(Message("its numbers are out of range: {error}", error=str(error))) from error
     if own != message.digest:
-        raise Flaw("its digest is not that of its content")
+        raise Flaw(Message("its digest is not that of its content"))
     try:
         parsed = pb.Payload.FromString(payload)
     except DecodeError as error:
-        raise Flaw("its payload is no protobuf message, or not UTF-8") from error
+        raise Flaw(Message("its payload is no protobuf message, or not UTF-8")) from error
     latest_ms = now_ms + protocol.AHEAD_MS
     rows, left_out = _rows(parsed.rows, row_bytes, latest_ms) if parsed.rows else ((), {})
     results = tuple(map(partial(_result, latest_ms=latest_ms), _at_most(parsed.results, RESULTS_MAX)))
@@ -198,18 +203,18 @@ def _inflate(message: pb.Batch) -> bytes:
     if message.codec == IDENTITY:
         return message.payload
     if message.codec != ZLIB:
-        raise Flaw(f"its codec {message.codec} is not known; update the collector")
+        raise Flaw(Message("its codec {codec} is not known; update the collector", codec=message.codec))
     length = message.raw_length
     if length > RAW_BYTES_MAX or length > RATIO_MAX * len(message.payload):
-        raise Flaw(f"it would inflate to {length} bytes")
+        raise Flaw(Message("it would inflate to {length} bytes", length=length))
     inflater = zlib.decompressobj()
     try:
         # One byte more than announced is asked for, so that a longer one shows without being inflated.
         payload = inflater.decompress(message.payload, length + 1)
     except zlib.error as error:
-        raise Flaw("its payload cannot be inflated") from error
+        raise Flaw(Message("its payload cannot be inflated")) from error
     if len(payload) != length:
-        raise Flaw("its payload has not the announced length")
+        raise Flaw(Message("its payload has not the announced length"))
     return payload
 
 
@@ -225,23 +230,28 @@ def _rows(rows: Sequence[pb.Row], row_bytes: RowBytes, latest_ms: int) -> tuple[
         if isinstance(expected, str):
             raise Flaw(expected)
         if len(values) != expected:
-            raise Flaw(f"a row has {len(values)} bytes where its layout has {expected}")
+            raise Flaw(
+                Message("a row has {count} bytes where its layout has {expected}", count=len(values), expected=expected)
+            )
         if not 0 < row.wall_ms <= latest_ms:
-            raise Flaw("a row's time lies more than five minutes in the future")
+            raise Flaw(Message("a row's time lies more than five minutes in the future"))
         columns += expected // 8
         found.append(Row(layout_id, row.wall_ms, values))
     if columns > COLUMNS_MAX:
-        raise Flaw(f"it has {columns} series; {COLUMNS_MAX} are allowed")
+        raise Flaw(Message("it has {columns} series; {most} are allowed", columns=columns, most=COLUMNS_MAX))
     return tuple(found), left_out
 
 
 def _result(result: pb.CheckResult, *, latest_ms: int) -> Result:
     if not 0 < len(result.check_id) <= NAME_LENGTH:
-        raise Flaw(f"a check's id has {len(result.check_id)} characters; 1 to {NAME_LENGTH} are allowed")
+        length = len(result.check_id)
+        raise Flaw(
+            Message("a check's id has {length} characters; 1 to {most} are allowed", length=length, most=NAME_LENGTH)
+        )
     if not 0 < result.wall_ms <= latest_ms:
-        raise Flaw(f"a result of {result.check_id} lies more than five minutes in the future")
+        raise Flaw(Message("a result of {check} lies more than five minutes in the future", check=result.check_id))
     if max(result.interval_ms, result.timeout_ms) > BEAT_MS_MAX:
-        raise Flaw(f"a result of {result.check_id} speaks for more than a day")
+        raise Flaw(Message("a result of {check} speaks for more than a day", check=result.check_id))
     # Its first attempt may have shown something else, so that it counts from a later one of the same beat.
     since_ms = result.since_ms if 0 < result.since_ms <= result.wall_ms + result.interval_ms else result.wall_ms
     return Result(
@@ -259,15 +269,15 @@ def _result(result: pb.CheckResult, *, latest_ms: int) -> Result:
 
 def _document(document: pb.Document, *, latest_ms: int) -> Document:
     if not 0 < len(document.kind) <= WORD_LENGTH or not 0 < document.wall_ms <= latest_ms:
-        raise Flaw("a document has no kind, or its time lies more than five minutes in the future")
+        raise Flaw(Message("a document has no kind, or its time lies more than five minutes in the future"))
     try:
         json.loads(document.body)
     except (ValueError, RecursionError) as error:
-        raise Flaw(f"a document of kind {document.kind} is no JSON") from error
+        raise Flaw(Message("a document of kind {kind} is no JSON", kind=document.kind)) from error
     return Document(document.kind, document.wall_ms, document.body)
 
 
-def _at_most(messages: Sequence[Message], limit: int) -> Sequence[Message]:
+def _at_most(messages: Sequence[Entry], limit: int) -> Sequence[Entry]:
     if len(messages) > limit:
-        raise Flaw(f"it has {len(messages)} entries of one kind; {limit} are allowed")
+        raise Flaw(Message("it has {count} entries of one kind; {limit} are allowed", count=len(messages), limit=limit))
     return messages

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from collector import protocol
 from collector.domain.errors import CollectorError, Forbidden, InvalidInput, StoreBroken, StoreError
+from collector.domain.message import Message
 from collector.domain.sample import Accepted
 from collector.domain.series import Layout
 from collector.flows import losses, tally
@@ -150,7 +151,7 @@ class Ingest:
             StoreError: the database does not answer.
         """
         if len(session.layouts) >= LAYOUTS_PER_SESSION:
-            session.unusable[layout_id] = f"more than {LAYOUTS_PER_SESSION} layouts in one session"
+            session.unusable[layout_id] = Message("more than {most} layouts in one session", most=LAYOUTS_PER_SESSION)
             return
         session.layouts.add(layout_id)
         now_ms = self.clock()

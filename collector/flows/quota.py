@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+from collector.domain.message import Message
 from collector.domain.pace import Bucket, Pace
 from collector.domain.series import Layout
 from collector.store.series.layouts import Layouts
@@ -78,7 +79,12 @@ class Quota:
         self._buckets[host_id] = bucket
         if wait_seconds:
             per_hour = self._limits.new_per_hour
-            return Refusal("new_per_hour", f"more than {per_hour} new series an hour; wait {wait_seconds:.0f} s")
+            return Refusal(
+                "new_per_hour",
+                Message(
+                    "more than {most} new series an hour; wait {seconds} s", most=per_hour, seconds=round(wait_seconds)
+                ),
+            )
         own |= fresh
         self._total += len(fresh)
         return None
@@ -86,9 +92,15 @@ class Quota:
     def _over(self, claim: _Claim) -> Refusal | None:
         limits = self._limits
         if claim.of_host > limits.of_host:
-            return Refusal("of_host", f"{claim.of_host} series of one host; {limits.of_host} are allowed")
+            return Refusal(
+                "of_host",
+                Message("{count} series of one host; {most} are allowed", count=claim.of_host, most=limits.of_host),
+            )
         if claim.of_all > limits.of_all:
-            return Refusal("of_all", f"{claim.of_all} series of all hosts; {limits.of_all} are allowed")
+            return Refusal(
+                "of_all",
+                Message("{count} series of all hosts; {most} are allowed", count=claim.of_all, most=limits.of_all),
+            )
         return None
 
     def _renew(self, now_ms: int) -> None:

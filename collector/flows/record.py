@@ -358,8 +358,14 @@ def _leads_from(spec: Register[Any], record: Any, way: Transition) -> None:
 def _not_closed(spec: Register[Any], record: Any) -> None:
     state = spec.life.state(record.state)
     if state.closed:
-        told = {"register": spec.noun, "key": record.key, "state": state.label.lowered()}
-        raise Conflict(Message("The {register} '{key}' is {state} and is kept as it is.", **told))
+        raise Conflict(
+            Message(
+                "The {register} '{key}' is {state} and is kept as it is.",
+                register=spec.noun,
+                key=record.key,
+                state=state.label.lowered(),
+            )
+        )
 
 
 def _not_evidence(spec: Register[Any], record: Any) -> None:

@@ -15,7 +15,7 @@ from collector.chain import Lane
 from collector.domain.trust import Credential
 from collector.protocol import Draft, Gap, GapReason, Ledger, Lost, Quarantine, Seal
 from collector.restored import Drained, Offered
-from collector.store import schema
+from collector.store import schema, wording
 from collector.store.agents import ACTIVE
 
 AGENT, CERTIFICATE = schema.agent, schema.agent_certificate
@@ -291,7 +291,7 @@ def _gap_columns(agent_id: str, gap: Gap, now_ms: int) -> dict[str, Any]:
         "from_ms": gap.from_ms,
         "to_ms": gap.to_ms,
         "recorded_ms": now_ms,
-        "detail": gap.detail[:DETAIL_LENGTH],
+        **wording.apart(gap.detail, "detail", most=DETAIL_LENGTH),
     }
 
 
@@ -300,7 +300,7 @@ def gaps_of(connection: Connection, agent_id: str, *, limit: int) -> list[LostSp
     query = select(GAP).where(GAP.c.agent_id == agent_id).order_by(GAP.c.id.desc()).limit(limit)
     return [
         LostSpan(row.reason, row.from_ms, row.to_ms, row.samples, row.to_seq - row.from_seq + 1, row.recorded_ms,
-                 row.detail)
+                 wording.together(row.detail, row.wording))
         for row in connection.execute(query)
     ]  # fmt: skip
 

@@ -125,6 +125,7 @@ gap = Table(
     Column("to_ms", BigInteger, nullable=False),
     Column("recorded_ms", BigInteger, nullable=False),
     Column("detail", String(200), nullable=False, default=""),  # what was wrong, where the collector knows more
+    Column("wording", Text, nullable=False, default=""),
 )
 
 quarantine = Table(

@@ -9,10 +9,10 @@ PARTS_LENGTH = 4000
 """What would be longer is kept in English only."""
 
 
-def apart(text: str, column: str = "reason") -> dict[str, str]:
+def apart(text: str, column: str = "reason", *, most: int = TEXT_LENGTH) -> dict[str, str]:
     """The columns `column` and `wording` for something that was said."""
     parts = to_json(text)
-    return {column: str(text)[:TEXT_LENGTH], "wording": parts if len(parts) <= PARTS_LENGTH else ""}
+    return {column: str(text)[:most], "wording": parts if len(parts) <= PARTS_LENGTH else ""}
 
 
 def together(text: str, parts: str) -> str:

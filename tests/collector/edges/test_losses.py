@@ -11,6 +11,7 @@ from collector.domain.interval import Span
 from collector.domain.sample import State
 from collector.flows.evaluate import Evaluator
 from collector.flows.quota import Limits
+from collector.languages import in_language
 from collector.store import agents, lanes, schema, status
 from collector.store.database import Database
 from collector.store.lanes import LostSpan
@@ -65,6 +66,7 @@ async def test_rows_over_a_limit_are_one_growing_gap_with_its_reason(stand: Rece
     assert (gap.reason, gap.samples, gap.batches) == ("left_out", 6, 3)
     assert (gap.from_ms, gap.to_ms) == (start_ms, start_ms + 2)
     assert gap.detail == "4 series of one host; 3 are allowed"
+    assert in_language(gap.detail, "id") == "4 deret dari satu host; paling banyak 3"
     (agent,) = stand.db.read_now(lambda c: agents.list_agents(c))
     assert (agent.gaps, agent.gap_samples) == (1, 6)
     await stream.close()

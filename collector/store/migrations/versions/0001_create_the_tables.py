@@ -515,6 +515,7 @@ def upgrade() -> None:
         sa.Column("to_ms", sa.BigInteger(), nullable=False),
         sa.Column("recorded_ms", sa.BigInteger(), nullable=False),
         sa.Column("detail", sa.String(length=200), nullable=False),
+        sa.Column("wording", sa.Text(), nullable=False),
         sa.ForeignKeyConstraint(["agent_id"], ["agent.id"], name=op.f("fk_gap_agent_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_gap")),
     )
