@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -160,11 +161,16 @@ def agent_settings(section: Any, path: str = "") -> Iterator[str]:
 
 
 def rest_paths() -> Iterator[str]:
-    """Every address of the REST interface; those of the registers once, with `<register>`."""
+    """Every address of the REST interface; those that all registers have once, with `<register>`."""
     names = "|".join(map(re.escape, REGISTERS))
-    for path in openapi.document(ROUTES)["paths"]:
-        generic = re.sub(rf"^{openapi.API}/({names})(?=$|[/.])", f"{openapi.API}/<register>", path)
-        yield PLACE.sub(lambda match: STANDS_FOR.get(match[1], f"<{match[1]}>"), generic)
+    every = openapi.document(ROUTES)["paths"]
+    generic = {
+        path: re.sub(rf"^{openapi.API}/({names})(?=$|[/.])", f"{openapi.API}/<register>", path) for path in every
+    }
+    shared = Counter(generic.values())
+    for path, common in generic.items():
+        told = common if shared[common] == len(REGISTERS) else path
+        yield PLACE.sub(lambda match: STANDS_FOR.get(match[1], f"<{match[1]}>"), told)
 
 
 def _mentions(text: str, name: str) -> bool:
