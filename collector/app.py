@@ -36,7 +36,7 @@ from collector.flows.access import Access
 from collector.flows.accounts import Accounts
 from collector.flows.authority import Authority
 from collector.flows.checks import DeclaredChecks, handed
-from collector.flows.deliver import Deliverer
+from collector.flows.deliver import GONE_WHY, Deliverer
 from collector.flows.enrol import Enroller
 from collector.flows.evaluate import Evaluator
 from collector.flows.ingest import Ingest
@@ -144,8 +144,7 @@ class Collector:
         )
 
     async def _receiver_gone(self, channel: str) -> None:
-        why = "the receiver answered 410 Gone"
-        await self.registrar.edit("sigap", "channel", channel, {"enabled": False}, why=why)
+        await self.registrar.edit("sigap", "channel", channel, {"enabled": False}, why=GONE_WHY)
 
     def _compose_edges(self, *, simulated: bool) -> None:
         settings = self.settings

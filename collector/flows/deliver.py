@@ -16,7 +16,7 @@ from time import perf_counter
 from typing import Any
 
 from collector.domain.errors import CollectorError, DeliveryError, NotFound
-from collector.domain.message import Message, Words
+from collector.domain.message import Message, Words, mark
 from collector.domain.notification import (
     GIVE_UP_MS,
     GONE,
@@ -45,6 +45,8 @@ AT_ONCE_PER_CHANNEL = 8
 LONGEST_NAP_SECONDS = 30.0
 SHORTEST_NAP_SECONDS = 1.0
 SUCCESS = range(200, 300)
+GONE_WHY = mark("the receiver answered 410 Gone")
+"""What the history of a channel says when it was switched off for that."""
 
 
 class Deliverer:

@@ -10,6 +10,7 @@ from collector.domain.alert import SEVERITIES, AlertState
 from collector.domain.errors import InvalidInput, NotFound
 from collector.domain.message import Message
 from collector.edges.http import deliveries
+from collector.edges.http.audience import audience
 from collector.edges.http.context import context_of, viewer_of
 from collector.edges.http.routing import Page, Permission, Route
 from collector.flows import on_call
@@ -33,7 +34,7 @@ async def show_active(request: web.Request) -> Page:
             "alerts": [shown(one) for one in firing],
             "pending": [shown(one) for one in pending],
             "undelivered": [{"channel": keys.get(one, ""), "count": count} for one, count in given_up.items()],
-            "channels": len(registers.all_of(connection, "channel")),
+            **audience(connection),
         }
 
     return Page("alerts.html", {"view": "active", **await context_of(request).db.read(read)})

@@ -12,6 +12,7 @@ from msgspec import Meta
 
 from collector.domain.trust import TokenRecord
 from collector.edges.http import services
+from collector.edges.http.audience import SwitchedOff
 from collector.flows.live import Vitals as VitalNumbers
 from collector.store.alerts import Event as AlertEvent
 from collector.store.board import CheckLine, HostLine, ServiceLine
@@ -229,6 +230,8 @@ class Overview(TypedDict):
     """What is wrong now, services, hosts and what changed lately."""
 
     alerts: list[AlertShown]
+    channels: Annotated[int, Meta(description="How many are open: with none, nobody is told.")]
+    switched_off: Annotated[list[SwitchedOff], Meta(description="Channels whose receiver answered 410 Gone.")]
     bad_checks: list[CheckLine]
     silent_hosts: list[HostLine]
     check_counts: Mapping[str, int]

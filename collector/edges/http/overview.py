@@ -9,6 +9,7 @@ from aiohttp import web
 
 from collector.domain.interval import Span
 from collector.edges.http import alerts as alert_page
+from collector.edges.http.audience import audience
 from collector.edges.http.context import context_of
 from collector.edges.http.routing import Page, Permission, Route
 from collector.edges.http.services import strip_of
@@ -42,6 +43,7 @@ def _read(connection: Any, now_ms: int) -> dict[str, Any]:
     told = {(one.subject, one.subject_id) for one in firing}
     return {
         "alerts": [alert_page.shown(one) for one in firing],
+        **audience(connection),
         "bad_checks": board.check_lines(connection, ids=[one for one in bad if ("check", one) not in told]),
         "silent_hosts": [
             line

@@ -18,6 +18,7 @@ from collector.domain.registers.compound import Options, Ref, Refs
 from collector.domain.registers.kinds import Boolean, Enum
 from collector.edges.http import checks, deliveries, render
 from collector.edges.http import register_form as shape
+from collector.edges.http.audience import switched_off
 from collector.edges.http.context import context_of
 from collector.edges.http.errors import page_for
 from collector.edges.http.form import is_count
@@ -147,6 +148,7 @@ async def _record(
             "referrers": store.referrers(connection, register.name, found.id),
             "kept": register.kept(found),
             "watched": checks.watched(connection, found, span) if span else None,
+            "gone": switched_off(connection, found) if register.name == CHANNEL else None,
             "log": deliveries.log_of(connection, found.id, page=page) if register.name == CHANNEL else None,
         }
 

@@ -71,7 +71,7 @@ async def test_a_link_to_a_form_fills_it_in_but_never_its_secrets(made: tuple[Br
     client, _ = made
     text = await (await client.get("/registers/check/-/new?host=web-1&kind=tcp")).text()
     assert '<option value="web-1" selected>' in text
-    assert '<option value="tcp" selected>' in text
+    assert '<option value="tcp" selected' in text
     assert "whsec_mine" not in await (await client.get("/registers/channel/-/new?secret=whsec_mine")).text()
 
 
