@@ -44,7 +44,7 @@ async def show_history(request: web.Request) -> Page:
     """Alerts that fired, the newest first, narrowed as the address says."""
     found = await history(request)
     chosen = {"search": request.query.get("q", ""), **{name: request.query.get(name, "") for name in CHOICES}}
-    more = {"pending": [], "undelivered": [], "channels": 1, "chosen": chosen, "choices": CHOICES}
+    more = {"pending": [], "undelivered": [], "channels": 1, "switched_off": [], "chosen": chosen, "choices": CHOICES}
     return Page("alerts.html", {"view": "history", **found, **more})
 
 
