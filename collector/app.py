@@ -31,7 +31,7 @@ from collector.edges.http.frame import build
 from collector.edges.http.security import is_worth_a_line
 from collector.edges.timer import Job, Timer
 from collector.edges.wire import CentralCheck
-from collector.flows import alert, retain
+from collector.flows import alert, retain, stopped
 from collector.flows.access import Access
 from collector.flows.accounts import Accounts
 from collector.flows.authority import Authority
@@ -130,6 +130,8 @@ class Collector:
         self.registrar.on_write(sla.record_composition)
         self.registrar.on_review("channel", self.deliverer.review)
         self.registrar.on_review("rule", alert.review)
+        self.registrar.on_step("check", stopped.in_use)
+        self.registrar.on_write(stopped.record_end)
         self.registrar.on_change(lambda *_: self.live.publish())
         self.ingest = Ingest(
             self.db,

@@ -29,6 +29,8 @@ class Catalogue:
     checks: Mapping[int, Any] = field(default_factory=dict)
     central: Mapping[str, int] = field(default_factory=dict)  # key of a centrally defined check → its id
     watched: frozenset[int] = frozenset()  # hosts with an agent that is let in: of no other is silence news
+    stopped: frozenset[int] = frozenset()  # checks that nobody is to look at: paused and retired ones
+    names: Mapping[int, str] = field(default_factory=dict)  # the key of every check, those too
     closed: frozenset[int] = frozenset()  # those of them whose agents take no checks from here
 
     def rule(self, rule_id: int) -> Rule | None:
@@ -50,14 +52,14 @@ class Catalogue:
 
     def check_name(self, check_id: int) -> str:
         """How people call a check."""
-        check = self.checks.get(check_id)
-        return str(check.key) if check else f"check-{check_id}"
+        return self.names.get(check_id, "?")
 
 
 def load(connection: Connection) -> Catalogue:
     """The registers as they are now."""
     hosts = {host.id: host for host in registers.all_of(connection, "host", "active")}
-    checks = {check.id: check for check in registers.all_of(connection, "check", "active")}
+    every = registers.all_of(connection, "check")
+    checks = {check.id: check for check in every if check.state == "active"}
     heard = status.heard(connection)
     return Catalogue(
         rules=tuple(rule_of(record) for record in registers.all_of(connection, "rule", "active") if record.enabled),
@@ -66,6 +68,8 @@ def load(connection: Connection) -> Catalogue:
         ),
         hosts=hosts,
         checks=checks,
+        stopped=frozenset(check.id for check in every if check.state != "active"),
+        names={check.id: check.key for check in every},
         central={check.key: check.id for check in checks.values() if check.origin == "central"},
         watched=frozenset(one.host_id for one in heard),
         closed=frozenset(one.host_id for one in heard if not one.accepts_checks),

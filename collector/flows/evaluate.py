@@ -17,7 +17,7 @@ from collector.domain.message import Message
 from collector.domain.sample import Accepted, State
 from collector.domain.series import Layout
 from collector.domain.status import Run, reach_ms
-from collector.flows import agenda, events, observe
+from collector.flows import agenda, events, observe, stopped
 from collector.flows import alert as telling
 from collector.flows import catalogue as catalogues
 from collector.flows.agenda import Agenda, Looked
@@ -161,7 +161,7 @@ class Evaluator:
         now_ms = max((one.received_ms for one in accepted), default=0)
         catalogue = self.catalogue
         bound = self._bindings.bind(connection, accepted, catalogue)
-        seen = bound.seen
+        seen = stopped.without(connection, bound.seen, catalogue)
         transitions, newest = observe.results(connection, seen, catalogue, now_ms=now_ms)
         # Transitions first: an alert tells of a state that is on record.
         changes = events.judge_results(connection, seen, catalogue)

@@ -35,6 +35,9 @@ Review = Callable[[Connection, Any, Any], Mapping[str, Words]]
 """(connection, record as it would be, before or None) → what keeps it from working, by field: beyond what the domain
 can know."""
 
+Guard = Callable[[Connection, Any, Transition], Mapping[str, Words]]
+"""(connection, record, step) → what keeps a person from taking the step: what else would be left behind by it."""
+
 
 class Sealing(Protocol):
     """How secrets are kept: `store.seal.Seal`."""
@@ -85,6 +88,7 @@ class Recorder:
     sealing: Sealing = field(default_factory=NoSeal)
     hooks: list[OnWrite] = field(default_factory=list)
     reviews: dict[str, Review] = field(default_factory=dict)  # register → who is asked
+    guards: dict[str, Guard] = field(default_factory=dict)  # the same for steps of the life cycle
 
     def create(
         self, connection: Connection, who: Who, register: str, data: Mapping[str, Any], *, why: str = ""
@@ -174,6 +178,8 @@ class Recorder:
         missing = check.unmet(spec, before, way)
         if way.asks_why and not why.strip():
             missing["why"] = WHY
+        if not isinstance(who, str) and (guard := self.guards.get(spec.name)):
+            missing |= guard(connection, before, way)
         if missing:
             text = Message(
                 "'{transition}' is not possible yet for {register} '{key}': {problems}.",

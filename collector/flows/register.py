@@ -12,7 +12,7 @@ from typing import Any
 from collector.domain.registers.base import Record, Who
 from collector.flows import manifest
 from collector.flows.manifest import Plan
-from collector.flows.record import Changed, NoSeal, OnWrite, Recorder, Review, Sealing
+from collector.flows.record import Changed, Guard, NoSeal, OnWrite, Recorder, Review, Sealing
 from collector.store.database import Connection, Database
 
 log = logging.getLogger(__name__)
@@ -46,6 +46,10 @@ class Registrar:
     def on_review(self, register: str, callback: Review) -> None:
         """Ask `callback` what else is wrong with a record of `register` before it is saved."""
         self.recorder.reviews[register] = callback
+
+    def on_step(self, register: str, callback: Guard) -> None:
+        """Ask `callback` what keeps a person from taking a step with a record of `register`."""
+        self.recorder.guards[register] = callback
 
     def unseal(self, sealed: str) -> str:
         """The text of a secret field, for the flow that uses it."""

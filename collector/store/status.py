@@ -152,6 +152,16 @@ def lose(connection: Connection, agent_id: str, lost: Span) -> None:
     _replace(connection, before, {check_id: without(some, lost) for check_id, some in before.items()})
 
 
+def end(connection: Connection, check_id: int, *, at_ms: int) -> None:
+    """Let the evidence of a check reach no further than `at_ms`: from then on nobody looks."""
+    before = runs(connection, [check_id], Span(at_ms, FOR_EVER_MS))
+    after = {
+        one: [run._replace(until_ms=min(run.until_ms, at_ms)) for run in some if run.since_ms < at_ms]
+        for one, some in before.items()
+    }
+    _replace(connection, before, after)
+
+
 def runs(connection: Connection, check_ids: Collection[int], span: Span) -> dict[int, list[Run]]:
     """The runs of each check that touch `span`, in order of time; every check has an entry."""
     found: dict[int, list[Run]] = {check_id: [] for check_id in check_ids}
