@@ -92,6 +92,13 @@ class Machine:
         """Give it a unit, or another text for one that it has. Call `reload` before it is used."""
         (self.root / f".{UNITS}/{name}").write_text(text)
 
+    def show(self, folders: list[str]) -> None:
+        """Let every service see these, also where PrivateTmp= hides what is around them."""
+        drop_in = self.root / "etc/systemd/system/service.d/programs.conf"
+        drop_in.parent.mkdir()
+        drop_in.write_text("[Service]\n" + "".join(f"BindReadOnlyPaths={folder}\n" for folder in folders))
+        self.reload()
+
     def reload(self) -> None:
         """Let it read its units."""
         self.run("systemctl", "daemon-reload")
@@ -150,6 +157,7 @@ def machine() -> Iterator[Machine]:
         try:
             made = Machine(wait_for(lambda: _first_process(process), SECONDS, "process 1"))
             wait_for(made.is_up, SECONDS, "the machine is up")
+            made.show(programs())
             yield made
         finally:
             process.kill()
