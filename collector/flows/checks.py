@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, NamedTuple
 
 import msgspec
+import yaml
 from msgspec import Meta
 
 from collector.domain.errors import CollectorError, InvalidInput
@@ -221,6 +222,12 @@ def _short(value: Any) -> Any:
     if len(text) > LINE_CHARACTERS:
         return text[: LINE_CHARACTERS - 1] + "…"
     return text if isinstance(value, str) else value
+
+
+def snippet(name: str, kind: str, options: Mapping[str, Any]) -> str:
+    """A check as an agent's own file has it, for people to copy into the file."""
+    check = {"name": name, "kind": kind, **options}
+    return yaml.safe_dump({"checks": [check]}, sort_keys=False, allow_unicode=True, width=1000).rstrip("\n")
 
 
 def refused_of(connection: Connection, host_id: int) -> list[tuple[str, str]]:

@@ -24,6 +24,7 @@ from collector.edges.http.grid import STEP_LEAST_MS, grid
 from collector.edges.http.render import json_bytes
 from collector.edges.http.routing import Page, Permission, Route
 from collector.edges.http.services import strip_of
+from collector.flows.checks import snippet
 from collector.store import board, documents, registers, status
 from collector.store.board import HostLine
 
@@ -181,7 +182,14 @@ def _proposals(connection: Any, record: Any, keys: list[str]) -> list[dict[str, 
     """What the agent found that could be checked; `known` where a check of that name exists."""
     found = _document(connection, record.id, "proposals")
     proposals = found["body"].get("proposals", []) if found else []
-    return [{**one, "known": check_key(record.key, one["name"]) in keys} for one in proposals]
+    return [
+        {
+            **one,
+            "known": check_key(record.key, one["name"]) in keys,
+            "snippet": snippet(one["name"], one["kind"], one["options"]),
+        }
+        for one in proposals
+    ]
 
 
 def check_key(host_key: str, name: str) -> str:

@@ -17,6 +17,7 @@ from agent.probes.listening import Listener
 from agent.probes.units import Unit
 from agent.reason import Reason
 from agent.sample import Moment, State
+from collector.domain.registers.check_options import problems
 
 from .running import outcome
 
@@ -139,6 +140,8 @@ def test_proposals_fit_what_listens_and_what_should_run(root: Path) -> None:
     assert proposals["http-80"]["options"] == {"url": "http://127.0.0.1:80/", "status": ["200-499"]}
     assert proposals["https-443"]["options"] == {"address": "127.0.0.1:443", "server_name": "web-3.example"}
     assert proposals["ssh"]["options"] == {"unit": "ssh.service"}
+    assert [name for name, each in proposals.items() if not each["central"]] == []
+    assert not {name: found for name, each in proposals.items() if (found := problems(each["kind"], each["options"]))}
     assert proposals["backup"]["why"] == "backup.service is failed: Nightly backup"
     assert {"unrelated", "tidy", "sigap-agent"}.isdisjoint(proposals)
     assert (body["failed_units"], body["units_visible"]) == (["backup.service"], True)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import AsyncIterator
 
 import pytest
+import yaml
 from aiohttp.test_utils import TestClient, TestServer
 
+from agent.probes.definition import read_check
 from collector.domain.access import Lifetime
 from collector.edges.http import ROUTES
 from collector.edges.http.context import Context
@@ -175,6 +178,20 @@ async def test_a_proposal_becomes_a_check_by_one_click(filled: tuple[Browser, Wo
     assert "Add check" not in text
     again = await client.post("/hosts/web-1/proposals", data={"name": "other"}, headers=await csrf_of(client))
     assert again.status == 404
+
+
+async def test_a_unit_is_watched_by_one_click_and_what_is_for_the_agents_file_can_be_copied(
+    filled: tuple[Browser, World],
+) -> None:
+    client, made = filled
+    text = html.unescape(await (await client.get("/hosts/web-1")).text())
+    snippet = "checks:\n- name: cron\n  kind: systemd\n  unit: cron.service"
+    assert f'data-copy="{snippet}"' in text
+    (check,) = yaml.safe_load(snippet)["checks"]
+    assert read_check(check, path="checks[0]").target == "cron.service"
+    await client.post("/hosts/web-1/proposals", data={"name": "cron"}, headers=await csrf_of(client))
+    added = await made.db.read(lambda connection: registers.by_key(connection, "check", "web-1.cron"))
+    assert (added.kind, added.options, added.origin) == ("systemd", {"unit": "cron.service"}, "central")
 
 
 async def test_an_alert_is_taken_once(filled: tuple[Browser, World]) -> None:
