@@ -30,11 +30,8 @@ WHY = Words("is required: say why", "wajib diisi: jelaskan alasannya")
 
 OnWrite = Callable[[Connection, str, Record | None, Record | None, int], None]
 """(connection, register, record or None when deleted, before or None when created, now_ms), inside the transaction."""
-
 Review = Callable[[Connection, Any, Any], Mapping[str, Words]]
-"""(connection, record as it would be, before or None) → what keeps it from working, by field: beyond what the domain
-can know."""
-
+"""(connection, record as it would be, before or None) → what keeps it from working, by field."""
 Guard = Callable[[Connection, Any, Transition], Mapping[str, Words]]
 """(connection, record, step) → what keeps a person from taking the step: what else would be left behind by it."""
 
@@ -364,13 +361,9 @@ def _leads_from(spec: Register[Any], record: Any, way: Transition) -> None:
 def _not_closed(spec: Register[Any], record: Any) -> None:
     state = spec.life.state(record.state)
     if state.closed:
+        word, key = state.label.lowered(), record.key
         raise Conflict(
-            Message(
-                "The {register} '{key}' is {state} and is kept as it is.",
-                register=spec.noun,
-                key=record.key,
-                state=state.label.lowered(),
-            )
+            Message("The {register} '{key}' is {state} and is kept as it is.", register=spec.noun, key=key, state=word)
         )
 
 
