@@ -19,6 +19,7 @@ from markupsafe import Markup
 from yarl import URL
 
 import web as assets
+from collector.domain.registers import REGISTERS
 from collector.edges.http import cells, errors, static, svg
 from collector.edges.http import format as formats
 from collector.edges.http.context import context_of, viewer_of
@@ -75,9 +76,17 @@ def _safe_json(text: str) -> Markup:
 
 
 def with_query(path: str, query: Mapping[str, str], changes: Mapping[str, Any]) -> str:
-    """The address with some of its query changed; an empty value removes its name."""
+    """The address with some of its query changed; an empty value removes its name, and no secret is said again."""
     merged = {**query, **{name: str(value) for name, value in changes.items()}}
-    return str(URL(path).with_query({name: value for name, value in merged.items() if value}))
+    return str(
+        URL(path).with_query({name: value for name, value in merged.items() if value and name not in _secrets()})
+    )
+
+
+@cache
+def _secrets() -> frozenset[str]:
+    """Names of fields that are written and never shown."""
+    return frozenset(one.name for register in REGISTERS.values() for one in register.writable if one.secret)
 
 
 def _swapped(function: Callable[..., str], language: str, value: Any, *rest: Any) -> str:

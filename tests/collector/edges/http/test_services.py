@@ -127,7 +127,7 @@ async def test_the_time_before_a_check_existed_is_left_blank(made: World, browse
 
 
 async def test_numbers_of_a_record_are_written_as_its_reader_does(browser: Browser) -> None:
-    for language, percent, seconds in (("en", "99.9%", "> s<"), ("id", "99,9%", "> dtk<")):
+    for language, percent, seconds in (("en", "99.9%", ">&nbsp;s<"), ("id", "99,9%", ">&nbsp;dtk<")):
         cookie = {"Cookie": f"language={language}"}
         service = await (await browser.get("/registers/service/shop", headers=cookie)).text()
         assert f'<span class="num">{percent}</span>' in service

@@ -14,6 +14,7 @@ from tests.collector.edges.http.conftest import Open
 FILES = ("ui", "status", "form", "table", "chart")
 WITHIN_OTHERS = {
     "ui.icon",
+    "ui.switch",
     "status.word",
     "status.measured",
     "status.mark",
