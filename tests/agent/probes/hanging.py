@@ -85,7 +85,8 @@ class Hanging:
             if operation in WITHOUT_REPLY:
                 continue
             with self._lock:
-                if self.dead.is_set():
+                # The first word belongs to mounting, which is over for its caller before it is said.
+                if self.dead.is_set() and operation != INIT:
                     self._waiting.append(request)
                     continue
             self._answer(request)
