@@ -90,6 +90,7 @@ class Evaluator:
         self._rows: list[Arrived] = []
         self._arrived = asyncio.Event()
         self._stale = False
+        self._unjudged: set[int] = set()  # checks with results that came before the catalogue knew them
         self._swept_ms = self.presence.started_ms
         self._turn = asyncio.Lock()  # rows, ticks and reloads share the open alerts
         self._listeners: list[Callable[[Sequence[Transition]], None]] = []
@@ -132,18 +133,20 @@ class Evaluator:
 
     async def _reload(self) -> None:
         self._stale = False
-        now_ms = self.clock()
+        now_ms, unjudged = self.clock(), frozenset(self._unjudged)
 
         self.presence.recall(await self.db.read(status.heard))
 
         def work(connection: Connection) -> tuple[Catalogue, list[Change], list[Transition]]:
             catalogue = catalogues.load(connection)
             changes = telling.orphans(alerts.load_open(connection), catalogue, now_ms=now_ms)
+            changes += self._belated(connection, catalogue, unjudged, now_ms=now_ms)
             telling.record(connection, changes, catalogue, now_ms=now_ms)
             observe.closed(connection, catalogue, now_ms=now_ms)
             return catalogue, changes, observe.refresh(connection, catalogue, now_ms=now_ms)
 
         self.catalogue, changes, transitions = await self.db.write(work)
+        self._unjudged -= unjudged
         kept = await self.db.read(lambda c: alerts.load_open(c))
         self.judge.opened.by_key.clear()
         self.judge.opened.by_host.clear()
@@ -153,6 +156,18 @@ class Evaluator:
         about_silence = {rule.id for rule in self.catalogue.rules if rule.measure == catalogues.AGENT_SILENT}
         self._called_silent = {one.subject_id for one in kept if one.rule_id in about_silence}
         self._happened(transitions, changes)
+
+    def _belated(
+        self, connection: Connection, catalogue: Catalogue, unjudged: Collection[int], *, now_ms: int
+    ) -> list[Change]:
+        """What results mean by rules and checks that were not known when they came."""
+        is_rule_new = any(rule not in self.catalogue.rules for rule in catalogue.rules)
+        counts_until = {
+            check_id: expiry.at_ms
+            for check_id, expiry in list(self._expiries.items())
+            if expiry.at_ms > now_ms and (is_rule_new or check_id in unjudged)
+        }
+        return events.judge_present(connection, counts_until, catalogue, unjudged=unjudged)
 
     # ── in the transaction of ingest ────────────────────────────────────────────────────────────────────────────────
 
@@ -177,6 +192,9 @@ class Evaluator:
             for host_id, at_ms in hosts.items():
                 self.heard(host_id, at_ms)
             self._extend(seen, newest)
+            unknown = {one.check_id for one in seen} - catalogue.checks.keys() - catalogue.stopped
+            self._unjudged |= unknown
+            self._stale = self._stale or bool(unknown)
             self.agenda.follow(changes, self.catalogue)
             self._rows += [
                 Arrived(batch.host_id, row, batch.live, batch.received_ms) for batch in accepted for row in batch.rows

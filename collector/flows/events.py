@@ -5,16 +5,18 @@ Judged inside a transaction, against the alerts on record. Rows are `rows`' busi
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
-from collector.domain.alert import AlertState, Observation, Rule, lost_sight, step
+from collector.domain.alert import MILLISECONDS, AlertState, Observation, Rule, lost_sight, step
+from collector.domain.interval import Span
 from collector.domain.sample import State
-from collector.domain.status import evidence, reach_ms
+from collector.domain.status import Run, evidence, reach_ms
 from collector.flows.alert import Change, about, worded
 from collector.flows.catalogue import Catalogue
 from collector.flows.observe import Seen
-from collector.store import alerts
+from collector.store import alerts, status
 from collector.store.alerts import Kept
 from collector.store.database import Connection
 
@@ -43,6 +45,47 @@ def judge_results(connection: Connection, seen: Sequence[Seen], catalogue: Catal
     return changes
 
 
+def judge_present(
+    connection: Connection, counts_until: Mapping[int, int], catalogue: Catalogue, *, unjudged: Collection[int]
+) -> list[Change]:
+    """What checks' states mean by rules that have no alert about them; the next result may be an hour away.
+
+    Args:
+        connection: In a transaction.
+        counts_until: Check → until when its newest result counts, by our clock.
+        catalogue: Rules and checks, some of which are younger than those results.
+        unjudged: Checks whose results came before the check was known: what they show began when they say. For the
+            others it is a rule that is younger, and it counts from the newest result.
+    """
+    rules = [rule for rule in catalogue.rules if rule.measure == CHECK_STATE]
+    now = status.present(connection, "check", counts_until.keys() & catalogue.checks.keys() if rules else ())
+    bad = {check_id: one for check_id, one in now.items() if any(rule.holds(one.state, firing=False) for rule in rules)}
+    told = _standing(connection, rules, "check", set(bad))
+    oldest_ms = min((one.since_ms for one in bad.values()), default=0)
+    runs = status.runs(connection, bad, Span(oldest_ms, max(counts_until.values(), default=0)))
+    changes: list[Change | None] = []
+    for check_id, one in bad.items():
+        if not runs[check_id]:
+            continue  # what was seen last speaks of another time than ours: the next result decides
+        seen = _observed_before(
+            catalogue.checks[check_id], float(one.state), runs[check_id][-1], counts_until[check_id]
+        )
+        if check_id in unjudged:
+            seen = replace(seen, since_ms=min(one.since_ms, seen.at_ms))
+        changes += [
+            _judge(rule, check_id, seen, one.reason, None, catalogue)
+            for rule in rules
+            if (rule.id, check_id) not in told
+        ]
+    return [change for change in changes if change is not None]
+
+
+def _observed_before(check: Any, value: float, newest: Run, counts_until_ms: int) -> Observation:
+    gap_ms = newest.until_ms - newest.last_ms
+    step_ms = round(check.interval_seconds * MILLISECONDS)
+    return Observation(newest.last_ms, value, gap_ms, heard_ms=counts_until_ms - gap_ms, step_ms=step_ms)
+
+
 def _standing(
     connection: Connection, rules: Sequence[Rule], subject: str, ids: set[int]
 ) -> dict[tuple[int, int], Kept]:
@@ -52,18 +95,23 @@ def _standing(
 
 def _judge_result(rule: Rule, one: Seen, before: Kept | None, catalogue: Catalogue) -> Change | None:
     result, value = one.result, float(one.result.state)
-    is_bad = rule.holds(value, firing=False)
-    if result.state is State.UNKNOWN and not is_bad:
+    if result.state is State.UNKNOWN and not rule.holds(value, firing=False):
         return _unseen(one, before)
-    check = catalogue.checks.get(one.check_id)
-    if check is None or (before is None and not is_bad):
+    return _judge(rule, one.check_id, _observed(one, value), result.reason, before, catalogue)
+
+
+def _judge(
+    rule: Rule, check_id: int, seen: Observation, reason: str, before: Kept | None, catalogue: Catalogue
+) -> Change | None:
+    check = catalogue.checks.get(check_id)
+    if check is None or (before is None and not rule.holds(seen.value, firing=False)):
         return None
     identity = {"check": check.key, **catalogue.host_labels(check.host)}
     context = {**catalogue.host_context(check.host), "kind": check.kind}
     if not rule.selects({**context, **identity}):
         return None
-    alert = step(rule, before.alert if before else None, _observed(one, value))
-    words = {**context, "reason": result.reason}
+    alert = step(rule, before.alert if before else None, seen)
+    words = {**context, "reason": reason}
     if before is None:
         if alert is None:
             return None
