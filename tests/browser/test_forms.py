@@ -8,6 +8,7 @@ import pytest
 
 from tests.browser.chromium import PROGRAM, Tab
 from tests.browser.site import Site, findings
+from tests.collector.edges.http.world import WHO
 
 pytestmark = [
     pytest.mark.browser,
@@ -63,3 +64,24 @@ async def test_the_level_of_a_rule_is_asked_for_in_the_unit_of_its_measure(site:
         assert await tab.value(UNIT) == "0 to 1; 95 % is 0.95"
         await choose(tab, "measure", "agent_silent_seconds")
         assert await tab.value(UNIT) == "seconds"
+
+
+async def test_checks_of_a_service_are_ticked_and_a_long_list_is_narrowed(site: Site) -> None:
+    for number in range(12):
+        data = {"key": f"more-{number:02}", "name": f"More {number}", "host": "web-1", "kind": "tcp"}
+        await site.made.registrar.create(WHO, "check", data | {"options": {"address": "127.0.0.1:80"}})
+    async with site.tab(360, 760) as tab:
+        await tab.open(f"{site.base}/registers/service/shop/edit")
+        seen = """[...document.querySelectorAll('#field-members label')].filter((one) => one.offsetParent)
+          .map((one) => one.querySelector('input').value).join()"""
+        assert (await tab.value(seen)).startswith("shop.http,"), "what is chosen comes first"
+        await tab.value("document.querySelector('[data-sift]').focus()")
+        await tab.press(*"more 11")
+        await tab.until(f"{seen} === 'more-11'")
+        await tab.press("Enter")
+        await tab.value("document.querySelector('#field-members input[value=more-11]').click()")
+        assert await findings(tab) == []
+        await tab.value("document.querySelector('#record-form').requestSubmit()")
+        await tab.until("location.pathname === '/registers/service/shop' && document.readyState === 'complete'")
+        assert "more-11" in await tab.value("document.querySelector('.facts').textContent")
+        assert not tab.complaints

@@ -119,10 +119,20 @@ document.addEventListener("input", (event) => {
   typing = window.setTimeout(() => narrow(form), event.target instanceof HTMLSelectElement ? 0 : TYPING_MS);
 });
 
-// On a phone the pages of the manual are one row: it begins at the one that is open.
-const openPage = document.querySelector<HTMLElement>(".manual-pages [aria-current]");
-const row = openPage?.closest("ul");
-if (openPage && row) row.scrollLeft = openPage.offsetLeft - row.offsetLeft;
+// A long list of boxes: only those that hold every word are seen; what is ticked stays ticked.
+document.addEventListener("input", (event) => {
+  const field = event.target as HTMLInputElement;
+  if (field.dataset["sift"] === undefined) return;
+  const words = field.value.toLowerCase().split(/\s+/);
+  for (const label of field.closest(".field")?.querySelectorAll("label") ?? []) {
+    const text = label.textContent?.toLowerCase() ?? "";
+    label.hidden = !words.every((each) => text.includes(each));
+  }
+});
+// Enter would save the form.
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Enter" && (event.target as HTMLElement).dataset["sift"] !== undefined) event.preventDefault();
+});
 
 // Keyboard: "/" searches, "g" and a letter goes to a page, "?" tells all of it, Escape leaves the menu.
 let went = 0;

@@ -20,9 +20,9 @@ def labelled(rows: str, columns: Iterable[str | Mapping[str, str]]) -> Markup:
 
     Args:
         rows: Markup of `<tr>` and `<td>` elements.
-        columns: Labels in order, or mappings with a `label`.
+        columns: Labels in order, or mappings with a `label`; its `short` is what a card says, where room is little.
     """
-    labels = [column if isinstance(column, str) else column["label"] for column in columns]
+    labels = [column if isinstance(column, str) else column.get("short") or column["label"] for column in columns]
     return Markup("".join(_parts(rows, labels)))  # noqa: S704 - what is added is escaped
 
 

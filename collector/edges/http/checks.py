@@ -27,6 +27,8 @@ from collector.store.database import Connection
 
 DURATION = "probe_duration_seconds"
 DEFAULT_RANGE = "24h"
+LOCAL = frozenset({"process", "systemd", "file"})
+"""Kinds that look into the host, where how long a look took says nothing."""
 TRANSITIONS_SHOWN = 20
 
 

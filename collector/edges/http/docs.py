@@ -25,6 +25,7 @@ EXCERPT_LENGTH = 160
 RESULTS_MOST = 20
 _LINK = re.compile(r"^([a-z0-9_-]+)\.md(#.*)?$")
 _SLUG = re.compile(r"[^\w]+")
+_MARKS = re.compile(r"^# .*\n|[#*`>|\[\]]|\([a-z0-9_./#-]+\)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,20 @@ def _show(pages: Mapping[str, Article], name: str) -> Page:
 
 
 def _contents(pages: Mapping[str, Article]) -> dict[str, list[dict[str, str]]]:
-    return {"pages": [{"name": one.name, "title": one.title} for one in pages.values()]}
+    under = _sections(pages[INDEX].text) if INDEX in pages else {}
+    return {
+        "pages": [{"name": one.name, "title": one.title, "section": under.get(one.name, "")} for one in pages.values()]
+    }
+
+
+def _sections(text: str) -> dict[str, str]:
+    """Page → the heading under which the first page of the manual links to it."""
+    under: dict[str, str] = {}
+    for part in re.split(r"^## ", text, flags=re.MULTILINE)[1:]:
+        title, _, body = part.partition("\n")
+        for name in re.findall(r"\(([a-z0-9_-]+)\.md", body):
+            under.setdefault(name, title.strip())
+    return under
 
 
 def search(pages: Mapping[str, Article], text: str) -> list[dict[str, str]]:
@@ -119,9 +133,12 @@ def search(pages: Mapping[str, Article], text: str) -> list[dict[str, str]]:
 
 
 def _excerpt(one: Article, words: Sequence[str]) -> str:
-    plain = re.sub(r"[#*`>|\[\]]|\([a-z0-9_./#-]+\)", "", one.text)
-    at = max(plain.lower().find(words[0]) - EXCERPT_LENGTH // 3, 0)
-    return " ".join(plain[at : at + EXCERPT_LENGTH].split())
+    """Whole words around the first one that was looked for; the title is told beside it."""
+    plain = " ".join(_MARKS.sub("", one.text).split())
+    wanted = max(plain.lower().find(words[0]) - EXCERPT_LENGTH // 3, 0)
+    since = plain.rfind(" ", 0, wanted) + 1
+    until = plain.find(" ", since + EXCERPT_LENGTH)
+    return f"{'…' if since else ''}{plain[since:] if until < 0 else plain[since:until] + '…'}"
 
 
 ROUTES = (

@@ -106,6 +106,20 @@ def seconds(milliseconds: Number, language: str, digits: int = 3) -> str:
     return f"{number(Decimal(str(milliseconds)) / 1000, language, digits)} {units[-1][1]}"
 
 
+def level(value: Number, unit: str, language: str) -> str:
+    """What a rule compares with, in the unit of its measure: a ratio in percent, seconds and days as stretches."""
+    if value is None or _missing(value):
+        return NOTHING
+    if unit == "ratio":
+        # As it was typed: 0.925 is 92.5 %, where floats would say 92.49999.
+        cent = (Decimal(str(value)) * 100).normalize()
+        return f"{number(cent, language, max(-int(cent.as_tuple().exponent), 0))}%"
+    if unit == "seconds":
+        return duration(float(value) * 1000, language)
+    text = number(value, language)
+    return f"{text} {_DURATIONS.get(language, _DURATIONS['en'])[0][1]}" if unit == "days" else text
+
+
 def span(milliseconds: int, language: str) -> str:
     """A range that one can choose, in the unit it is usually told in: 15 min, 24 h, 7 d."""
     units = dict(_DURATIONS.get(language, _DURATIONS["en"]))

@@ -78,6 +78,7 @@ def describe_field(register: Register[Any], spec: Field) -> dict[str, Any]:
         "kind": type(spec.kind).__name__.lower(),
         "widget": spec.kind.widget,
         "unit": spec.unit,
+        "unit_by": spec.unit_by,
         "units": {slot: spec.units[value] for value, slot in _brought(spec).items()} if spec.units else {},
         "sections": _sections(register, spec),
         "slots": _slots(register, spec),

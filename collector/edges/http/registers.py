@@ -148,6 +148,7 @@ async def _record(
             "referrers": store.referrers(connection, register.name, found.id),
             "kept": register.kept(found),
             "watched": checks.watched(connection, found, span) if span else None,
+            "timed": span is not None and found.kind not in checks.LOCAL,
             "gone": switched_off(connection, found) if register.name == CHANNEL else None,
             "log": deliveries.log_of(connection, found.id, page=page) if register.name == CHANNEL else None,
         }

@@ -19,6 +19,7 @@ from markupsafe import Markup
 from yarl import URL
 
 import web as assets
+from collector.domain.measure import MEASURES
 from collector.domain.registers import REGISTERS
 from collector.edges.http import cells, errors, static, svg
 from collector.edges.http import format as formats
@@ -58,6 +59,7 @@ def environment(language: str) -> jinja2.Environment:
         span=partial(_swapped, formats.span, language),
         exact=partial(_swapped, formats.exact, language),
         month=partial(_swapped, formats.month, language),
+        level=lambda value, measure: formats.level(value, MEASURES[measure].unit, language),
         iso=formats.iso,
         json=lambda value: json_bytes(value).decode(),
         safe_json=_safe_json,

@@ -102,3 +102,10 @@ async def test_the_list_of_checks_says_the_state_of_each(made: World, browser: B
     assert "shop.http" not in (await (await browser.get("/registers/check.json")).json())["states"]
     assert "watched" not in await (await browser.get("/registers/check/shop.http")).text()
     assert (await (await browser.get("/registers/host.json")).json())["states"] == {}
+
+
+async def test_how_long_a_look_into_the_host_took_is_not_drawn(made: World, browser: Browser) -> None:
+    data = {"key": "web-1.backup", "name": "backup", "host": "web-1", "kind": "file", "origin": "agent"}
+    await made.db.write(lambda c: made.registrar.recorder.create(c, "agent's file", "check", data))
+    assert "data-chart" not in await (await browser.get("/registers/check/web-1.backup")).text()
+    assert "data-chart" in await (await browser.get("/registers/check/shop.http")).text()

@@ -57,6 +57,18 @@ def test_times_are_those_of_the_reader() -> None:
     assert format.month("2026-08", "id") == "Agustus 2026"
 
 
+@pytest.mark.parametrize(
+    ("value", "unit", "english", "indonesian"),
+    [
+        (0.95, "ratio", "95%", "95%"), (0.925, "ratio", "92.5%", "92,5%"), (1.0, "ratio", "100%", "100%"),
+        (60.0, "seconds", "1 min", "1 mnt"), (0.5, "seconds", "500 ms", "500 ms"), (14.0, "days", "14 d", "14 hari"),
+        (-1.0, "days", "-1 d", "-1 hari"), (2.0, "count", "2", "2"), (None, "ratio", "–", "–"),
+    ],
+)  # fmt: skip
+def test_a_level_is_told_in_its_unit(value: float | None, unit: str, english: str, indonesian: str) -> None:
+    assert (format.level(value, unit, "en"), format.level(value, unit, "id")) == (english, indonesian)
+
+
 def test_sizes_are_binary() -> None:
     assert format.amount(1536, "en") == "1.50 KiB"
     assert format.amount(8 * 1024**3, "id") == "8 GiB"
@@ -127,3 +139,20 @@ def test_the_search_finds_pages_by_every_word() -> None:
     found = docs.search(pages, "enrol agent")
     assert "enrolment" in [one["name"] for one in found]
     assert docs.search(pages, "zzzz") == []
+
+
+def test_the_search_tells_whole_words_and_not_the_title_again() -> None:
+    text = "# Enrolment\n\nA token [works](alerts.md) once. " + "Then it ends and another one is made. " * 9
+    pages = {"x": docs._article("x", text)}
+    assert docs.search(pages, "token")[0]["excerpt"].startswith("A token works once. Then")
+    middle = docs._article("x", "one two three " * 40 + "needle " + "four five six " * 40)
+    words = docs.search({"x": middle}, "needle")[0]["excerpt"].strip("…").split()
+    assert set(words) <= {"one", "two", "three", "needle", "four", "five", "six"}
+
+
+@pytest.mark.parametrize("language", ["en", "id"])
+def test_every_page_of_the_manual_stands_under_a_heading_of_the_first(language: str) -> None:
+    listed = docs._contents(docs.manual(language))["pages"]
+    assert [one["name"] for one in listed if not one["section"]] == ["index"]
+    sections = [one["section"] for one in listed]
+    assert sections == sorted(sections, key=sections.index), "a section is in one piece"

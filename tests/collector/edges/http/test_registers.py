@@ -202,6 +202,35 @@ async def test_a_step_that_is_not_possible_says_what_is_missing(start: Start) ->
     assert all(word in text for word in ("Already in operation", "runs since 2019", "Service catalogue"))
 
 
+async def test_what_a_rule_waits_for_is_told_in_its_unit(start: Start) -> None:
+    client = await start(by_token=True)
+    for body in (
+        {"key": "cpu", "name": "CPU", "measure": "cpu_busy_ratio", "level": 0.95, "for_seconds": 900},
+        {"key": "check", "name": "Check", "measure": "check_state", "comparison": ">=", "level": 3},
+    ):
+        assert (await client.post("/api/v1/rule", json=body)).status == 201
+    listed = await (await client.get("/registers/rule", headers={"Accept": "text/html"})).text()
+    assert all(f'<span class="num">{text}</span>' in listed for text in ("95%", "15 min", "Down"))
+
+
+async def test_a_record_that_lives_on_a_page_of_its_own_leads_there(start: Start) -> None:
+    await filled(start)
+    client = await start()
+    assert 'href="/hosts/web-1"' in await (await client.get("/registers/host/web-1")).text()
+    service = await (await client.get("/registers/service/shop")).text()
+    assert 'href="/services/shop"' in service
+    assert "<dt>k</dt>" not in service, "it counts only where k of n are asked for"
+
+
+async def test_what_is_waited_for_comes_first_and_what_is_settled_last(start: Start) -> None:
+    await filled(start)
+    client = await start()
+    idea = await (await client.get("/registers/service/shop")).text()
+    assert idea.index("Next step") < idea.index("Details")
+    settled = await (await client.get("/registers/check/shop.http")).text()
+    assert settled.index("Details") < settled.index("Next step")
+
+
 async def test_a_secret_is_never_in_a_page_and_stays_when_left_empty(start: Start, sqlite: Database) -> None:
     client = await start()
     headers = await csrf_of(client)
