@@ -2,46 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
-from pathlib import Path
+from functools import partial
 
 import pytest
-from aiohttp import web
-from click.testing import CliRunner, Result
 
-from collector.__main__ import EXIT_FAILED, EXIT_USAGE, cli
-from collector.config import CONTROL_SOCKET
-from collector.edges.http import ROUTES
-from collector.edges.http.frame import build
-from tests.security.fortress import ADMINISTRATOR, Fortress, fortress
+from collector.__main__ import EXIT_FAILED, EXIT_USAGE
+from tests.collector.conftest import Run
+from tests.security.fortress import ADMINISTRATOR, Fortress
 
-Run = Callable[..., Awaitable[Result]]
 PASSWORD = "kambing lompat pagar biru"
 
 
 @pytest.fixture
-async def there(tmp_path: Path) -> AsyncIterator[Fortress]:
-    folder = tmp_path / "data"
-    folder.mkdir(mode=0o700)
-    async with fortress(folder) as made:
-        runner = web.AppRunner(build(made.collector.context, ROUTES))
-        await runner.setup()
-        await web.UnixSite(runner, folder / CONTROL_SOCKET).start()
-        yield made
-        await runner.cleanup()
-
-
-@pytest.fixture
-def account(there: Fortress) -> Run:
+def account(sigap: Run) -> Run:
     """`sigap account …` on the collector's host."""
-
-    async def run(*arguments: str) -> Result:
-        given = ["account", *arguments, "--data", str(there.folder)]
-        return await asyncio.to_thread(CliRunner().invoke, cli, given)
-
-    return run
+    return partial(sigap, "account")
 
 
 async def test_accounts_are_listed_with_what_they_are_and_do(account: Run) -> None:

@@ -2,48 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from click.testing import CliRunner, Result
+from click.testing import CliRunner
 
 from collector.__main__ import EXIT_FAILED, EXIT_USAGE, cli
-from collector.config import CONTROL_SOCKET
-from collector.edges.http import ROUTES
-from collector.edges.http.frame import build
-from tests.security.fortress import HOST, Fortress, fortress
+from tests.collector.conftest import Run
+from tests.security.fortress import HOST, Fortress
 
-Run = Callable[..., Awaitable[Result]]
 RECORD = "register: host\nkey: {key}\nname: {key}\n"
 TERMINAL = 80
-
-
-@pytest.fixture
-async def there(tmp_path: Path) -> AsyncIterator[Fortress]:
-    folder = tmp_path / "data"
-    folder.mkdir(mode=0o700)
-    async with fortress(folder) as made:
-        runner = web.AppRunner(build(made.collector.context, ROUTES))
-        await runner.setup()
-        await web.UnixSite(runner, folder / CONTROL_SOCKET).start()
-        yield made
-        await runner.cleanup()
-
-
-@pytest.fixture
-def sigap(there: Fortress) -> Run:
-    """`sigap …` on the collector's host."""
-
-    async def run(*arguments: str, text: str = "") -> Result:
-        given = [*arguments, "--data", str(there.folder)]
-        return await asyncio.to_thread(CliRunner().invoke, cli, given, input=text)
-
-    return run
 
 
 async def test_agents_are_listed_by_host_within_a_terminal(sigap: Run) -> None:

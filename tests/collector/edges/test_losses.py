@@ -21,6 +21,7 @@ from tests.collector.delivery import DECLARATION, Lane, Receiver, Stream, now_ms
 from tests.collector.flows.test_quota import layout
 
 STEP_MS = 10_000
+CHECK = 1
 OTHER = b"o" * 16
 
 
@@ -46,6 +47,21 @@ def result(at_ms: int, state: str = "STATE_UP") -> pb.Payload:
         check_id="local:web", wall_ms=at_ms, state=state, since_ms=at_ms, interval_ms=STEP_MS, timeout_ms=1_000
     )
     return pb.Payload(results=[found])
+
+
+async def watched(stand: Receiver) -> tuple[Stream, Lane, int]:
+    """An agent's open stream, after its check was up a minute ago."""
+    identity = stand.enrol()
+    stand.db.write_now(lambda c: status.bind(c, identity.agent_id, "local:web", check_id=CHECK))
+    stream = await stand.open(identity)
+    await stream.hear("welcome")
+    lane, start_ms = Lane(), now_ms() - 60_000
+    await deliver(stream, lane, result(start_ms), wall_ms=start_ms)
+    return stream, lane, start_ms
+
+
+def runs_of_the_check(stand: Receiver) -> list[status.Run]:
+    return stand.db.read_now(lambda c: status.runs(c, [CHECK], Span(0, 1 << 60)))[CHECK]
 
 
 async def test_rows_over_a_limit_are_one_growing_gap_with_its_reason(stand: Receiver) -> None:
@@ -89,33 +105,24 @@ async def test_a_layout_that_cannot_be_used_is_a_gap_with_its_reason(stand: Rece
 
 
 async def test_measurements_that_are_refused_say_nothing_about_checks(stand: Receiver) -> None:
-    identity = stand.enrol()
-    stand.db.write_now(lambda c: status.bind(c, identity.agent_id, "local:web", check_id=1))
-    stream = await stand.open(identity)
-    await stream.hear("welcome")
-    lane, start_ms = Lane(), now_ms() - 60_000
-    await deliver(stream, lane, result(start_ms), wall_ms=start_ms)
+    stream, lane, start_ms = await watched(stand)
     foreign = pb.Payload(rows=[pb.Row(layout_id=5, wall_ms=start_ms + 9_000, values=bytes(8))])
     await deliver(stream, lane, foreign, wall_ms=start_ms + 9_000)
     await deliver(stream, lane, result(start_ms + STEP_MS), wall_ms=start_ms + STEP_MS)
-    assert [one.reason for one in lost(stand, identity.agent_id)] == ["refused"]
-    runs = stand.db.read_now(lambda c: status.runs(c, [1], Span(0, 1 << 60)))[1]
+    (agent,) = stand.db.read_now(agents.list_agents)
+    assert [one.reason for one in lost(stand, agent.id)] == ["refused"]
+    runs = runs_of_the_check(stand)
     assert [(run.since_ms, run.state) for run in runs] == [(start_ms, State.UP)]
     await stream.close()
 
 
 async def test_a_refused_result_is_not_bridged_by_its_neighbours(stand: Receiver) -> None:
-    identity = stand.enrol()
-    stand.db.write_now(lambda c: status.bind(c, identity.agent_id, "local:web", check_id=1))
-    stream = await stand.open(identity)
-    await stream.hear("welcome")
-    lane, start_ms = Lane(), now_ms() - 60_000
-    await deliver(stream, lane, result(start_ms), wall_ms=start_ms)
+    stream, lane, start_ms = await watched(stand)
     broken = result(start_ms + STEP_MS, "STATE_DOWN")
     broken.results[0].check_id = ""
     await deliver(stream, lane, broken, wall_ms=start_ms + STEP_MS)
     await deliver(stream, lane, result(start_ms + 2 * STEP_MS), wall_ms=start_ms + 2 * STEP_MS)
-    runs = stand.db.read_now(lambda c: status.runs(c, [1], Span(0, 1 << 60)))[1]
+    runs = runs_of_the_check(stand)
     assert [(run.since_ms, run.until_ms) for run in runs][:1] == [(start_ms, start_ms + STEP_MS)]
     assert runs[1].since_ms == start_ms + 2 * STEP_MS
     await stream.close()

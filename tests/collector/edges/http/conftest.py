@@ -8,11 +8,13 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
+from collector.edges.http import ROUTES
 from collector.edges.http.context import Context
 from collector.edges.http.frame import build
 from collector.edges.http.routing import Route, Viewer
 from collector.edges.http.security import CSRF_HEADER
 from collector.store.database import Database
+from tests.collector.edges.http.world import World
 
 Browser = TestClient[web.Request, web.Application]
 Open = Callable[..., Awaitable[Browser]]
@@ -43,6 +45,14 @@ async def open_browser(sqlite: Database) -> AsyncIterator[Open]:
     yield start
     for client in opened:
         await client.close()
+
+
+@pytest.fixture
+async def browser(made: World) -> AsyncIterator[Browser]:
+    """An administrator's, at all pages of the world that the test's own module made."""
+    made.context.authenticate = signed_in("admin")
+    async with TestClient(TestServer(build(made.context, ROUTES))) as client:
+        yield client
 
 
 async def csrf_of(client: Browser, path: str = "/styleguide") -> dict[str, str]:

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
-from aiohttp.test_utils import TestClient, TestServer
 
 from collector.edges.http import ROUTES
-from collector.edges.http.frame import build
 from collector.edges.http.openapi import document
 from collector.edges.http.routing import Permission, Route
 from collector.store.database import Database
 from tests.collector.edges.http import world
-from tests.collector.edges.http.conftest import Browser, csrf_of, signed_in
+from tests.collector.edges.http.conftest import Browser, csrf_of
 from tests.collector.edges.http.test_agents_page import THERE, enroller
 from tests.collector.edges.http.test_checks import measure
 from tests.collector.edges.http.world import World
@@ -34,13 +31,6 @@ async def made(sqlite: Database, tmp_path: Path) -> World:
     some.context.enroller = enroller(some, tmp_path, THERE)
     await some.context.enroller.issue(world.WHO, "web-9")
     return some
-
-
-@pytest.fixture
-async def browser(made: World) -> AsyncIterator[Browser]:
-    made.context.authenticate = signed_in("admin")
-    async with TestClient(TestServer(build(made.context, ROUTES))) as client:
-        yield client
 
 
 def address(route: Route) -> str:

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import numpy as np
 import pytest
-from aiohttp.test_utils import TestClient, TestServer
 
 from collector.domain.sample import Accepted, Row
 from collector.domain.series import Column, Kind, Layout
-from collector.edges.http import ROUTES
-from collector.edges.http.frame import build
 from collector.store.database import Database
 from collector.store.series.layouts import encode, identify
 from tests.collector.edges.http import world
-from tests.collector.edges.http.conftest import Browser, signed_in
+from tests.collector.edges.http.conftest import Browser
 from tests.collector.edges.http.world import MINUTE_MS, WHO, World
 
 STEP_MS = 30_000
@@ -24,13 +19,6 @@ STEP_MS = 30_000
 @pytest.fixture
 async def made(sqlite: Database) -> World:
     return await world.make(sqlite, hosts=2, history_ms=MINUTE_MS)
-
-
-@pytest.fixture
-async def browser(made: World) -> AsyncIterator[Browser]:
-    made.context.authenticate = signed_in("admin")
-    async with TestClient(TestServer(build(made.context, ROUTES))) as client:
-        yield client
 
 
 async def measure(made: World, check: str, *, host_id: int = 1, seconds: float = 0.25, kind: str = "http") -> None:

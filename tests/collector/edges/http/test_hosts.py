@@ -2,36 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from functools import partial
 from typing import Any
 
 import pytest
-from aiohttp.test_utils import TestClient, TestServer
 from sqlalchemy import Connection
 
 from collector.domain.sample import State
-from collector.edges.http import ROUTES
-from collector.edges.http.frame import build
 from collector.metrics import Metrics
 from collector.store import board, registers, status
 from collector.store.database import Database
 from collector.store.status import Transition
 from tests.collector.edges.http import world
-from tests.collector.edges.http.conftest import Browser, signed_in
+from tests.collector.edges.http.conftest import Browser
 from tests.collector.edges.http.world import WHO, World
 
 
 @pytest.fixture
 async def made(database: Database) -> World:
-    return await world.make(database, hosts=4, history_ms=world.MINUTE_MS)
-
-
-@pytest.fixture
-async def browser(made: World) -> AsyncIterator[Browser]:
-    made.context.authenticate, made.context.metrics = signed_in("admin"), Metrics()
-    async with TestClient(TestServer(build(made.context, ROUTES))) as client:
-        yield client
+    some = await world.make(database, hosts=4, history_ms=world.MINUTE_MS)
+    some.context.metrics = Metrics()
+    return some
 
 
 async def _check(made: World, key: str, host: str, state: State | None) -> None:

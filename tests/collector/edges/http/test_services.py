@@ -3,34 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
 from decimal import Decimal
 from typing import Any
 
 import pytest
-from aiohttp.test_utils import TestClient, TestServer
 from prometheus_client.parser import text_string_to_metric_families
 
 from collector.domain.sample import State
-from collector.edges.http import ROUTES, svg
-from collector.edges.http.frame import build
+from collector.edges.http import svg
 from collector.metrics import Metrics
 from collector.store.database import Database
 from tests.collector.edges.http import world
-from tests.collector.edges.http.conftest import Browser, signed_in
+from tests.collector.edges.http.conftest import Browser
 from tests.collector.edges.http.world import WHO, World
 
 
 @pytest.fixture
 async def made(database: Database) -> World:
     return await world.make(database, hosts=1, history_ms=world.MINUTE_MS)
-
-
-@pytest.fixture
-async def browser(made: World) -> AsyncIterator[Browser]:
-    made.context.authenticate = signed_in("admin")
-    async with TestClient(TestServer(build(made.context, ROUTES))) as client:
-        yield client
 
 
 @pytest.mark.parametrize(

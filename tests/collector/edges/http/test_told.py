@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import pytest
-from aiohttp.test_utils import TestClient, TestServer
 
 from collector.domain.message import Message
 from collector.domain.sample import State
 from collector.domain.tree import blame
-from collector.edges.http import ROUTES
-from collector.edges.http.frame import build
 from collector.store import registers, status
 from collector.store.database import Database
 from collector.store.status import Transition
@@ -27,13 +22,6 @@ TOLD = "Koneksi ke 10.0.0.5:443 ditolak: tidak ada yang mendengarkan di sana"
 @pytest.fixture
 async def made(sqlite: Database) -> World:
     return await world.make(sqlite, hosts=1, history_ms=world.MINUTE_MS)
-
-
-@pytest.fixture
-async def browser(made: World) -> AsyncIterator[Browser]:
-    made.context.authenticate = signed_in("admin")
-    async with TestClient(TestServer(build(made.context, ROUTES))) as client:
-        yield client
 
 
 async def test_a_check_that_is_down_says_why_in_the_readers_language(made: World, browser: Browser) -> None:

@@ -18,12 +18,14 @@ from collector.domain.notification import Notification
 from collector.domain.sample import Accepted, Document, Result, Row, State
 from collector.domain.series import Column, Kind, Layout
 from collector.edges.http.context import Context
+from collector.flows.deliver import Deliverer
 from collector.flows.live import Live
 from collector.flows.register import Registrar
+from collector.notify.egress import Egress
 from collector.protocol import Gap, GapReason
 from collector.store import agents, alerts, documents, lanes, outbox, sla, status
 from collector.store.alerts import Event, Kept
-from collector.store.database import Database
+from collector.store.database import Connection, Database
 from collector.store.outbox import Attempt
 from collector.store.series import SeriesStore
 from collector.store.series.layouts import encode, identify
@@ -165,6 +167,25 @@ async def make(db: Database, *, hosts: int = 12, history_ms: int = HOUR_MS) -> W
     await _services(world, list(names.values()))
     await _alerts(world, names)
     return world
+
+
+def delivering(world: World) -> World:
+    """The same, with messages that can be sent again; none leaves this machine."""
+    unseal = world.registrar.unseal
+    world.context.deliverer = Deliverer(world.db, clock=lambda: world.now_ms, egress=Egress(()), unseal=unseal)
+    return world
+
+
+async def give_up(world: World) -> int:
+    """One message of the first alert that could not be delivered: its id."""
+
+    def work(connection: Connection) -> int:
+        message = outbox.messages(connection, alert_id=1)[0]
+        failed = Attempt(world.now_ms, 5, ok=False, status=500, detail="answered 500")
+        outbox.settle(connection, message, failed, retry_at_ms=None)
+        return message.id
+
+    return await world.db.write(work)
 
 
 async def _host(world: World, host: Any, number: int, *, silent: bool, history_ms: int) -> None:
