@@ -201,7 +201,7 @@ def serve_command(file: Path | None, data: Path | None) -> None:
 @cli.command("check")
 @_shared
 @click.option("--settings", "show", is_flag=True, help="List every setting with its value and meaning.")
-@commands.json_option
+@printing.json_option
 def check_command(file: Path | None, data: Path | None, show: bool, as_json: bool) -> None:
     """Check the settings without starting anything.
 

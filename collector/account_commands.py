@@ -5,16 +5,17 @@ By the control socket on the collector's host it needs no account; what it does 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote, urlencode
 
 import click
 
-from collector import printing
-from collector.commands import _call, _remote, json_option
+from collector import printing, remote
 
 ROLES = ("viewer", "operator", "admin")
 STATES = ("active", "invited", "disabled")
+why_option = click.option("--why", default="", help="The reason, for the record.")
 
 
 @click.group("account")
@@ -26,11 +27,16 @@ def _path(name: str) -> str:
     return f"/accounts/{quote(name, safe='')}"
 
 
+def _change(where: Mapping[str, Any], name: str, told: str, /, **change: Any) -> None:
+    remote.ask(where, "PATCH", _path(name), change)
+    click.echo(told)
+
+
 @account.command("list")
-@_remote
+@remote.options
 @click.option("--role", type=click.Choice(ROLES), help="Only those with this role.")
 @click.option("--state", type=click.Choice(STATES), help="Only those in this state.")
-@json_option
+@printing.json_option
 def list_accounts(role: str | None, state: str | None, as_json: bool, **where: Any) -> None:
     """List the accounts with role, state, last sign-in, open sessions and working API tokens.
 
@@ -39,28 +45,21 @@ def list_accounts(role: str | None, state: str | None, as_json: bool, **where: A
       sigap account list --role admin
     """
     query = urlencode({name: value for name, value in (("role", role), ("state", state)) if value})
-    found = _call(where, "GET", f"/accounts?{query}")["items"]
-    if as_json:
-        printing.json_out(found)
-        return
-    columns = ("name", "role", "state", "last sign-in", "sessions", "tokens")
-    rows = [
-        (
-            one["name"],
-            one["role"],
-            one["state"],
-            printing.moment(one["signed_in_ms"]),
-            str(one["sessions"]),
-            str(one["tokens"]),
-        )
-        for one in found
-    ]
-    printing.table_out(columns, rows, empty="No such account.")
+    found = remote.ask(where, "GET", f"/accounts?{query}")["items"]
+    columns: printing.Columns = {
+        "name": lambda one: one["name"],
+        "role": lambda one: one["role"],
+        "state": lambda one: one["state"],
+        "last sign-in": lambda one: printing.moment(one["signed_in_ms"]),
+        "sessions": lambda one: str(one["sessions"]),
+        "tokens": lambda one: str(one["tokens"]),
+    }
+    printing.list_out(found, columns, as_json=as_json, empty="No such account.")
 
 
 @account.command("disable")
-@_remote
-@click.option("--why", default="", help="The reason, for the record.")
+@remote.options
+@why_option
 @click.argument("name")
 def disable(name: str, why: str, **where: Any) -> None:
     """Shut an account: its sessions end, and its API tokens open nothing.
@@ -69,13 +68,12 @@ def disable(name: str, why: str, **where: Any) -> None:
     Example:
       sigap account disable budi --why "left the company"
     """
-    _call(where, "PATCH", _path(name), {"active": False, "why": why})
-    click.echo(f"Disabled {name}.")
+    _change(where, name, f"Disabled {name}.", active=False, why=why)
 
 
 @account.command("enable")
-@_remote
-@click.option("--why", default="", help="The reason, for the record.")
+@remote.options
+@why_option
 @click.argument("name")
 def enable(name: str, why: str, **where: Any) -> None:
     """Open an account again; its API tokens work again.
@@ -84,13 +82,12 @@ def enable(name: str, why: str, **where: Any) -> None:
     Example:
       sigap account enable budi
     """
-    _call(where, "PATCH", _path(name), {"active": True, "why": why})
-    click.echo(f"Enabled {name}.")
+    _change(where, name, f"Enabled {name}.", active=True, why=why)
 
 
 @account.command("role")
-@_remote
-@click.option("--why", default="", help="The reason, for the record.")
+@remote.options
+@why_option
 @click.argument("name")
 @click.argument("role", type=click.Choice(ROLES))
 def change_role(name: str, role: str, why: str, **where: Any) -> None:
@@ -100,13 +97,12 @@ def change_role(name: str, role: str, why: str, **where: Any) -> None:
     Example:
       sigap account role siti admin
     """
-    _call(where, "PATCH", _path(name), {"role": role, "why": why})
-    click.echo(f"{name} is {role}.")
+    _change(where, name, f"{name} is {role}.", role=role, why=why)
 
 
 @account.command("reset")
-@_remote
-@json_option
+@remote.options
+@printing.json_option
 @click.argument("name")
 def reset(name: str, as_json: bool, **where: Any) -> None:
     """Print a one-time link with which a person chooses a new password, for 24 hours.
@@ -115,5 +111,5 @@ def reset(name: str, as_json: bool, **where: Any) -> None:
     Example:
       sigap account reset siti
     """
-    made = _call(where, "POST", f"{_path(name)}/reset-links", {})
+    made = remote.ask(where, "POST", f"{_path(name)}/reset-links", {})
     printing.json_out(made) if as_json else click.echo(made["link"])

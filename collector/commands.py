@@ -6,16 +6,15 @@ What they do is REST, so that whatever a command can, a program can. Imports not
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
 import click
 
-from collector import config, printing
+from collector import printing, remote
 from collector.domain.errors import Conflict, InvalidInput, NotFound
-from collector.remote import Remote
 
 SUFFIXES = (".yaml", ".yml", ".json")
 """Which files of a directory are applied."""
@@ -23,26 +22,10 @@ STDIN = "-"
 DAYS_MOST = 3_650
 
 
-def _remote(command: Callable[..., Any]) -> Callable[..., Any]:
-    command = click.option("--token", envvar="SIGAP_TOKEN", default="", help="API token, with --url.")(command)
-    command = click.option("--url", envvar="SIGAP_URL", default="", help="A collector elsewhere.")(command)
-    return click.option(
-        "--data", type=click.Path(path_type=Path), help="Data directory of the collector on this host."
-    )(command)
-
-
-json_option = click.option("--json", "as_json", is_flag=True, help="For programs.")
-
-
-def _call(where: Mapping[str, Any], method: str, path: str, body: Any = None) -> Any:
-    data = where["data"] or config.load(None).data
-    return Remote(Path(data), url=where["url"], token=where["token"]).call(method, path, body)
-
-
 @click.command("apply")
-@_remote
+@remote.options
 @click.option("--dry-run", is_flag=True, help="Only say what would change.")
-@json_option
+@printing.json_option
 @click.argument("files", nargs=-1, required=True)
 def apply(files: tuple[str, ...], dry_run: bool, as_json: bool, **where: Any) -> None:
     """Create and change records as YAML documents say; all of them or none.
@@ -55,7 +38,7 @@ def apply(files: tuple[str, ...], dry_run: bool, as_json: bool, **where: Any) ->
       sigap export --register rule | sigap apply --data elsewhere -
     """
     texts = {str(name): text for each in files for name, text in _texts(each)}
-    told = _call(where, "POST", f"/apply?dry_run={'true' if dry_run else 'false'}", {"files": texts})
+    told = remote.ask(where, "POST", f"/apply?dry_run={'true' if dry_run else 'false'}", {"files": texts})
     if as_json:
         printing.json_out(told)
         return
@@ -105,7 +88,7 @@ def _decoded(name: Path | str, raw: bytes) -> str:
 
 
 @click.command("export")
-@_remote
+@remote.options
 @click.option("--register", "only", multiple=True, help="Only this register; may be given more than once.")
 def export(only: tuple[str, ...], **where: Any) -> None:
     """Write every record as YAML documents, without secrets.
@@ -115,12 +98,12 @@ def export(only: tuple[str, ...], **where: Any) -> None:
       sigap export --register service > services.yaml
     """
     query = urlencode([("register", name) for name in only])
-    click.echo(_call(where, "GET", f"/export?{query}"), nl=False)
+    click.echo(remote.ask(where, "GET", f"/export?{query}"), nl=False)
 
 
 @click.command("sign-in")
-@_remote
-@json_option
+@remote.options
+@printing.json_option
 @click.argument("name")
 def sign_in(name: str, as_json: bool, **where: Any) -> None:
     """Print a one-time link that signs NAME in, for 15 minutes.
@@ -129,15 +112,15 @@ def sign_in(name: str, as_json: bool, **where: Any) -> None:
     Example:
       sigap sign-in siti
     """
-    made = _call(where, "POST", "/sign-in-links", {"name": name})
+    made = remote.ask(where, "POST", "/sign-in-links", {"name": name})
     printing.json_out(made) if as_json else click.echo(made["link"])
 
 
 @click.command("token")
-@_remote
+@remote.options
 @click.option("--scope", type=click.Choice(["read", "write", "admin"]), default="read", show_default=True)
 @click.option("--days", type=click.IntRange(1, DAYS_MOST), help="When it expires; without it never.")
-@json_option
+@printing.json_option
 @click.argument("name")
 def token(name: str, scope: str, days: int | None, as_json: bool, **where: Any) -> None:
     """Make an API token and print it once.
@@ -146,14 +129,14 @@ def token(name: str, scope: str, days: int | None, as_json: bool, **where: Any) 
     Example:
       sigap token prometheus > /etc/prometheus/sigap-token
     """
-    made = _call(where, "POST", "/tokens", {"name": name, "scope": scope, "days": days})
+    made = remote.ask(where, "POST", "/tokens", {"name": name, "scope": scope, "days": days})
     printing.json_out(made) if as_json else click.echo(made["secret"])
 
 
 @click.command("enrol")
-@_remote
+@remote.options
 @click.option("--host", "host_name", default="", help="Only this host may use it.")
-@json_option
+@printing.json_option
 def enrol(host_name: str, as_json: bool, **where: Any) -> None:
     """Print the command that enrols the next host; it works once, for 15 minutes.
 
@@ -161,16 +144,16 @@ def enrol(host_name: str, as_json: bool, **where: Any) -> None:
     Example:
       sigap enrol --host web-1
     """
-    made = _call(where, "POST", "/enrolment-tokens", {"host_name": host_name})
+    made = remote.ask(where, "POST", "/enrolment-tokens", {"host_name": host_name})
     printing.json_out(made) if as_json else click.echo(made["command"])
     if made.get("hint"):
         click.echo(made["hint"], err=True)
 
 
 @click.command("agents")
-@_remote
+@remote.options
 @click.option("--host", default="", help="Only those of the host with this key.")
-@json_option
+@printing.json_option
 def agents(host: str, as_json: bool, **where: Any) -> None:
     """List the agents: the host each runs on, and how it is; --json has more.
 
@@ -178,32 +161,26 @@ def agents(host: str, as_json: bool, **where: Any) -> None:
     Example:
       sigap agents --host web-1
     """
-    found = _agents(where, host)
-    if as_json:
-        printing.json_out(found)
-        return
-    columns = ("host", "state", "version", "last seen", "spool", "gaps")
-    rows = [
-        (
-            one["host"],
-            one["state"],
-            one["version"],
-            printing.moment(one["last_seen_ms"]),
-            printing.amount(one["spool_bytes"]),
-            str(one["gaps"]),
-        )
-        for one in found
-    ]
-    printing.table_out(columns, rows, empty="No agent yet; `sigap enrol` prints the command for the next host.")
+    columns: printing.Columns = {
+        "host": lambda one: one["host"],
+        "state": lambda one: one["state"],
+        "version": lambda one: one["version"],
+        "last seen": lambda one: printing.moment(one["last_seen_ms"]),
+        "spool": lambda one: printing.amount(one["spool_bytes"]),
+        "gaps": lambda one: str(one["gaps"]),
+    }
+    empty = "No agent yet; `sigap enrol` prints the command for the next host."
+    printing.list_out(_agents(where, host), columns, as_json=as_json, empty=empty)
 
 
 def _agents(where: Mapping[str, Any], host: str = "") -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = _call(where, "GET", f"/agents?{urlencode({'host': host} if host else {})}")["agents"]
+    query = urlencode({"host": host} if host else {})
+    found: list[dict[str, Any]] = remote.ask(where, "GET", f"/agents?{query}")["agents"]
     return found
 
 
 @click.command("revoke")
-@_remote
+@remote.options
 @click.option("--why", required=True, help="The reason, for the record.")
 @click.argument("agent")
 def revoke(agent: str, why: str, **where: Any) -> None:
@@ -221,13 +198,13 @@ def revoke(agent: str, why: str, **where: Any) -> None:
         raise Conflict(
             f"{agent} has {len(chosen)} agents.", hint=f"Name one: {', '.join(one['id'] for one in chosen)}."
         )
-    _call(where, "POST", f"/agents/{quote(chosen[0]['id'], safe='')}/revoke", {"why": why})
+    remote.ask(where, "POST", f"/agents/{quote(chosen[0]['id'], safe='')}/revoke", {"why": why})
     click.echo(f"Revoked {chosen[0]['id']} of {chosen[0]['host']}.")
 
 
 @click.command("alerts")
-@_remote
-@json_option
+@remote.options
+@printing.json_option
 def alerts(as_json: bool, **where: Any) -> None:
     """List what fires now, worst first.
 
@@ -235,22 +212,15 @@ def alerts(as_json: bool, **where: Any) -> None:
     Example:
       sigap alerts --json
     """
-    found = _call(where, "GET", "/alerts")["alerts"]
-    if as_json:
-        printing.json_out(found)
-        return
-    columns = ("severity", "rule", "host", "since", "summary")
-    rows = [
-        (
-            one["severity"],
-            one["rule"],
-            one["host"],
-            printing.moment(one["fired_ms"]),
-            one["annotations"].get("summary", ""),
-        )
-        for one in found
-    ]
-    printing.table_out(columns, rows, empty="Nothing fires.")
+    found = remote.ask(where, "GET", "/alerts")["alerts"]
+    columns: printing.Columns = {
+        "severity": lambda one: one["severity"],
+        "rule": lambda one: one["rule"],
+        "host": lambda one: one["host"],
+        "since": lambda one: printing.moment(one["fired_ms"]),
+        "summary": lambda one: one["annotations"].get("summary", ""),
+    }
+    printing.list_out(found, columns, as_json=as_json, empty="Nothing fires.")
 
 
 COMMANDS = (apply, export, sign_in, token, enrol, agents, revoke, alerts)

@@ -12,7 +12,7 @@ import shutil
 import sys
 import textwrap
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -23,11 +23,29 @@ LEAST_WRAPPED = 20
 """A last column narrower than this is not wrapped: it would be a ribbon."""
 BYTES = ("B", "KiB", "MiB", "GiB", "TiB")
 STEP = 1024
+Columns = Mapping[str, Callable[[Mapping[str, Any]], str]]
+"""Heading of a column → its cell of one row."""
+
+json_option = click.option("--json", "as_json", is_flag=True, help="For programs.")
 
 
 def json_out(value: Any) -> None:
     """Print `value` as JSON."""
     click.echo(json.dumps(value, indent=2, default=str, ensure_ascii=False))
+
+
+def list_out(
+    found: Sequence[Mapping[str, Any]],
+    columns: Columns,
+    *,
+    as_json: bool,
+    empty: str,
+) -> None:
+    """Print what was found as JSON, or as a table of these columns."""
+    if as_json:
+        json_out(found)
+        return
+    table_out(tuple(columns), [tuple(cell(one) for cell in columns.values()) for one in found], empty=empty)
 
 
 def table_out(columns: Sequence[str], rows: Sequence[Sequence[str]], *, empty: str) -> None:

@@ -9,13 +9,16 @@ from __future__ import annotations
 import json
 import socket
 import ssl
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
-from collector.config import CONTROL_SOCKET
+import click
+
+from collector.config import CONTROL_SOCKET, load
 from collector.domain.errors import CollectorError, InvalidInput, Unauthenticated
 
 TIMEOUT_SECONDS = 60.0
@@ -23,6 +26,21 @@ PROBLEM = "application/problem+json"
 DECODED = ("application/json", PROBLEM)
 ELSEWHERE = "For one elsewhere give --url https://HOST:PORT and SIGAP_TOKEN."
 UNAUTHENTICATED, UNUSABLE = 401, (413, 415, 422)
+
+
+def options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that say where the collector is: `ask` takes them as they come."""
+    command = click.option("--token", envvar="SIGAP_TOKEN", default="", help="API token, with --url.")(command)
+    command = click.option("--url", envvar="SIGAP_URL", default="", help="A collector elsewhere.")(command)
+    return click.option(
+        "--data", type=click.Path(path_type=Path), help="Data directory of the collector on this host."
+    )(command)
+
+
+def ask(where: Mapping[str, Any], method: str, path: str, body: Any = None) -> Any:
+    """One request to the collector that the options name; as `Remote.call`."""
+    data = where["data"] or load(None).data
+    return Remote(Path(data), url=where["url"], token=where["token"]).call(method, path, body)
 
 
 class _Control(HTTPConnection):
