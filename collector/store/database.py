@@ -21,12 +21,12 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, QueuePool, create_engine, event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, NoSuchModuleError
 
 from collector.domain.errors import CollectorError, StoreBroken, StoreError, StoreFull
 from collector.domain.message import Message, mark
 
-__all__ = ["Connection", "Database", "Work", "translate"]
+__all__ = ["Connection", "Database", "Work", "is_passing", "translate"]
 
 T = TypeVar("T")
 Work = Callable[[Connection], T]
@@ -35,6 +35,11 @@ GROUP_LIMIT = 500
 """Pieces of work that share one commit at most: bounds how long the first of them waits."""
 BUSY_MS = 5000
 BACKENDS = ("sqlite", "postgresql")
+PASSING_STATES = ("08", "40", "53", "57")
+"""PostgreSQL's classes of errors: connection lost, rolled back for another, out of resources, shut down."""
+LOST = "no such savepoint"
+"""What SQLite says after it has ended a transaction by itself, as when the disk is full; why was said before."""
+PASSING_WORDS = ("database is locked", "out of memory", LOST)
 
 
 class Database:
@@ -119,11 +124,14 @@ class Database:
                 for work, future in group:
                     try:
                         with connection.begin_nested():
-                            done.append((future, work(connection)))
+                            result = work(connection)
+                        done.append((future, result))
                     except CollectorError as error:
                         future.set_exception(error)
                     except DBAPIError as error:
-                        if isinstance(translated := translate(error), StoreBroken | StoreFull):
+                        translated = translate(error)
+                        if isinstance(translated, StoreBroken | StoreFull) or LOST in str(error.orig):
+                            # There is no transaction any more, for those before and after it in the group neither.
                             raise
                         future.set_exception(translated)
                     except Exception as error:
@@ -144,6 +152,8 @@ class Database:
 def translate(error: Exception) -> CollectorError:
     """Our error for one of the driver's: whether there is no room, the disk failed, or a statement was refused."""
     cause = getattr(error, "orig", None) or error
+    if isinstance(error.__context__, Exception) and LOST in str(cause):
+        return translate(error.__context__)
     text = str(cause).lower()
     if "disk is full" in text or "no space left" in text or "disk full" in text:
         return StoreFull(
@@ -156,6 +166,17 @@ def translate(error: Exception) -> CollectorError:
             hint="Check the disk; restart continues safely.",
         )
     return StoreError(Message("The database refused: {error}", error=str(cause)))
+
+
+def is_passing(error: Exception) -> bool:
+    """Whether an error is the database's, not that of what was written: the same work is to be tried again."""
+    if not isinstance(error, DBAPIError):
+        return isinstance(error, StoreFull | StoreBroken)
+    if error.connection_invalidated or isinstance(error, InterfaceError):
+        return True
+    state, text = str(getattr(error.orig, "sqlstate", None) or ""), str(error.orig).lower()
+    is_known = state.startswith(PASSING_STATES) or any(words in text for words in PASSING_WORDS)
+    return is_known or isinstance(translate(error), StoreFull | StoreBroken)
 
 
 def _address(url: str) -> URL:

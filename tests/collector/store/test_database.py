@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
+from contextlib import nullcontext, suppress
 
 import pytest
 from sqlalchemy import Connection, select
+from sqlalchemy.exc import DBAPIError
 
-from collector.domain.errors import InvalidInput, StoreError
+from collector.domain.errors import InvalidInput, StoreError, StoreFull
 from collector.store import schema
 from collector.store.database import Database
 
@@ -42,6 +44,38 @@ def test_failing_work_leaves_the_work_beside_it_committed(database: Database) ->
         futures[1].result()
     assert database.read_now(lambda connection: value(connection, "bad")) is None
     assert database.read_now(lambda connection: value(connection, "after")) == "1"
+
+
+def fill(connection: Connection) -> None:
+    """Write more than there is room for; SQLite ends the transaction with it, savepoints and all."""
+    connection.exec_driver_sql("PRAGMA max_page_count=1")
+    put("large", "x" * (1 << 22))(connection)
+
+
+@pytest.mark.parametrize("swallows", [False, True])
+def test_a_full_disk_fails_the_whole_group_and_the_writer_lives_on(sqlite: Database, swallows: bool) -> None:
+    entered, release = threading.Event(), threading.Event()
+
+    def hold(_connection: Connection) -> None:
+        entered.set()
+        release.wait(10)
+
+    def full(connection: Connection) -> None:
+        with suppress(DBAPIError) if swallows else nullcontext():
+            fill(connection)
+
+    first = sqlite.submit(hold)
+    entered.wait(10)
+    futures = [sqlite.submit(put("before", "1")), sqlite.submit(full), sqlite.submit(put("after", "1"))]
+    release.set()
+    assert first.result() is None
+    for future in futures:
+        with pytest.raises(StoreError if swallows else StoreFull):
+            future.result(10)
+    sqlite.write_now(lambda c: c.exec_driver_sql("PRAGMA max_page_count=100000"))
+    for key in ("before", "after"):
+        assert sqlite.read_now(lambda c, key=key: value(c, key)) is None  # type: ignore[misc]
+    assert sqlite.write_now(put("later", "1")) == 1
 
 
 def test_a_refused_statement_is_our_error_and_hits_nobody_else(database: Database) -> None:
