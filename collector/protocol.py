@@ -37,6 +37,7 @@ class GapReason(IntEnum):
     REFUSED = 6
     RESTORED = 64  # acknowledged, but missing from a database that was restored from an older copy
     LEFT_OUT = 65  # the rows of a layout with more series than the host may have
+    UNREGISTERED = 66  # results of a check that did not come into the register
 
 
 OWN_REASONS = 64

@@ -10,25 +10,26 @@ import asyncio
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from time import perf_counter
-from typing import Any, NamedTuple
+from typing import Any
 
 from collector.domain.alert import AlertState, Rule
 from collector.domain.message import Message
 from collector.domain.sample import Accepted, State
 from collector.domain.series import Layout
-from collector.domain.status import Run, reach_ms
-from collector.flows import agenda, events, observe, stopped
+from collector.flows import agenda, events, observe, results, tally
 from collector.flows import alert as telling
 from collector.flows import catalogue as catalogues
 from collector.flows.agenda import Agenda, Looked
 from collector.flows.alert import Change
-from collector.flows.bindings import Bindings
+from collector.flows.bindings import Bindings, Bound
 from collector.flows.catalogue import Catalogue
-from collector.flows.observe import Seen
+from collector.flows.expiry import Expiries
 from collector.flows.presence import GRACE_MS, SAID, SILENT, Presence
+from collector.flows.results import Taken
 from collector.flows.rows import Arrived, RowJudge
 from collector.metrics import Metrics
-from collector.store import alerts, status
+from collector.protocol import Gap
+from collector.store import alerts, status, unbound
 from collector.store.alerts import Kept
 from collector.store.database import Connection, Database
 from collector.store.status import Transition
@@ -42,13 +43,6 @@ COALESCE_SECONDS = 0.05
 """Rows that arrive within this time are judged together."""
 SWEEP_MS = 60_000
 """How often alerts are looked for whose series is gone."""
-
-
-class Expiry(NamedTuple):
-    """When a check's evidence runs out by our clock, and how new its newest result is by the agent's."""
-
-    at_ms: int
-    last_ms: int
 
 
 class Evaluator:
@@ -85,7 +79,7 @@ class Evaluator:
         self.presence = Presence(started_ms=clock(), grace_ms=grace_ms)
         self._up: set[int] = set()
         self._called_silent: set[int] = set()  # hosts with an open alert about their silence
-        self._expiries: dict[int, Expiry] = {}
+        self._expiries = Expiries()
         self._bindings = Bindings()
         self._rows: list[Arrived] = []
         self._arrived = asyncio.Event()
@@ -99,7 +93,8 @@ class Evaluator:
         """Load what was known; before the first agent is let in."""
         self.presence.started_ms = self.clock()
         reaches, up = await self.db.read(lambda c: (status.reaches(c), status.present(c, "host")))
-        self._expiries = {check_id: Expiry(until_ms, until_ms) for check_id, until_ms in reaches.items()}
+        self._expiries.recall(reaches)
+        self._bindings.recall(await self.db.read(unbound.pairs))
         self._up = {host_id for host_id, now in up.items() if now.state is State.UP}
         await self.reload()
 
@@ -137,16 +132,19 @@ class Evaluator:
 
         self.presence.recall(await self.db.read(status.heard))
 
-        def work(connection: Connection) -> tuple[Catalogue, list[Change], list[Transition]]:
+        def work(connection: Connection) -> tuple[Catalogue, Bound, Taken, list[Change], list[Transition]]:
             catalogue = catalogues.load(connection)
+            bound = self._bindings.bind(connection, (), catalogue)
+            late = results.take_late(connection, bound, now_ms=now_ms)
             changes = telling.orphans(alerts.load_open(connection), catalogue, now_ms=now_ms)
             changes += self._belated(connection, catalogue, unjudged, now_ms=now_ms)
             telling.record(connection, changes, catalogue, now_ms=now_ms)
             observe.closed(connection, catalogue, now_ms=now_ms)
-            return catalogue, changes, observe.refresh(connection, catalogue, now_ms=now_ms)
+            return catalogue, bound, late, changes, observe.refresh(connection, catalogue, now_ms=now_ms)
 
-        self.catalogue, changes, transitions = await self.db.write(work)
+        self.catalogue, bound, late, changes, transitions = await self.db.write(work)
         self._unjudged -= unjudged
+        self._adopt(bound, late)
         kept = await self.db.read(lambda c: alerts.load_open(c))
         self.judge.opened.by_key.clear()
         self.judge.opened.by_host.clear()
@@ -155,7 +153,7 @@ class Evaluator:
         self.agenda.note(kept, self.catalogue)
         about_silence = {rule.id for rule in self.catalogue.rules if rule.measure == catalogues.AGENT_SILENT}
         self._called_silent = {one.subject_id for one in kept if one.rule_id in about_silence}
-        self._happened(transitions, changes)
+        self._happened([*late.transitions, *transitions], [*late.changes, *changes])
 
     def _belated(
         self, connection: Connection, catalogue: Catalogue, unjudged: Collection[int], *, now_ms: int
@@ -163,9 +161,9 @@ class Evaluator:
         """What results mean by rules and checks that were not known when they came."""
         is_rule_new = any(rule not in self.catalogue.rules for rule in catalogue.rules)
         counts_until = {
-            check_id: expiry.at_ms
-            for check_id, expiry in list(self._expiries.items())
-            if expiry.at_ms > now_ms and (is_rule_new or check_id in unjudged)
+            check_id: at_ms
+            for check_id, at_ms in self._expiries.counting(now_ms).items()
+            if is_rule_new or check_id in unjudged
         }
         return events.judge_present(connection, counts_until, catalogue, unjudged=unjudged)
 
@@ -176,43 +174,37 @@ class Evaluator:
         now_ms = max((one.received_ms for one in accepted), default=0)
         catalogue = self.catalogue
         bound = self._bindings.bind(connection, accepted, catalogue)
-        seen = stopped.without(connection, bound.seen, catalogue)
-        transitions, newest = observe.results(connection, seen, catalogue, now_ms=now_ms)
-        # Transitions first: an alert tells of a state that is on record.
-        changes = events.judge_results(connection, seen, catalogue)
-        telling.record(connection, changes, catalogue, now_ms=now_ms)
+        late = results.take_late(connection, bound, now_ms=now_ms)
+        taken = results.take(connection, bound.seen, catalogue, now_ms=now_ms)
         hosts = {one.host_id: one.received_ms for one in accepted}
         back = {host_id: (State.UP, at_ms, "heard") for host_id, at_ms in hosts.items() if host_id not in self._up}
-        transitions += observe.hosts(connection, back, now_ms=now_ms) if back else []
+        returned = observe.hosts(connection, back, now_ms=now_ms) if back else []
 
         def after() -> None:
-            self._bindings.adopt(bound)
             self._up |= back.keys()
             self._stale = self._stale or not hosts.keys() <= self.catalogue.watched
             for host_id, at_ms in hosts.items():
                 self.heard(host_id, at_ms)
-            self._extend(seen, newest)
-            unknown = {one.check_id for one in seen} - catalogue.checks.keys() - catalogue.stopped
-            self._unjudged |= unknown
-            self._stale = self._stale or bool(unknown)
+            self._adopt(bound, late, taken)
+            changes = [*late.changes, *taken.changes]
             self.agenda.follow(changes, self.catalogue)
             self._rows += [
                 Arrived(batch.host_id, row, batch.live, batch.received_ms) for batch in accepted for row in batch.rows
             ]
             if self._rows:
                 self._arrived.set()
-            self._happened(transitions, changes)
+            self._happened([*late.transitions, *taken.transitions, *returned], changes)
 
         return after
 
-    def _extend(self, seen: Sequence[Seen], newest: Mapping[int, Run]) -> None:
-        for one in seen:
-            if not one.live and newest[one.check_id].until_ms <= one.received_ms:
-                continue
-            until_ms = one.received_ms + reach_ms(one.result.interval_ms, one.result.timeout_ms)
-            known = self._expiries.get(one.check_id, Expiry(0, 0))
-            last_ms = max(known.last_ms, newest[one.check_id].last_ms)
-            self._expiries[one.check_id] = Expiry(max(known.at_ms, until_ms), last_ms)
+    def _adopt(self, bound: Bound, *every: Taken) -> None:
+        self._bindings.adopt(bound)
+        for taken in every:
+            self._expiries.extend(taken.seen, taken.newest)
+            unknown = {one.check_id for one in taken.seen} - bound.catalogue.checks.keys() - bound.catalogue.stopped
+            self._unjudged |= unknown
+            self._stale = self._stale or bool(unknown)
+        self._count([*bound.lost, *(gap for taken in every for gap in taken.lost)])
 
     # ── after the commit ────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -249,6 +241,19 @@ class Evaluator:
             if self.clock() - self._swept_ms >= SWEEP_MS:
                 self._swept_ms = self.clock()
                 await self._keep(self.judge.vanished(self.catalogue))
+                await self._give_up()
+
+    async def _give_up(self) -> None:
+        """Wait no longer for checks that will not come."""
+        if self._bindings.waits:
+            now_ms = self.clock()
+            over, lost = await self.db.write(lambda c: self._bindings.expire(c, now_ms=now_ms))
+            self._bindings.forget(over)
+            self._count(lost)
+
+    def _count(self, lost: Sequence[Gap]) -> None:
+        if lost and self.metrics is not None:
+            tally.count_gaps(self.metrics, lost)
 
     async def _tick(self) -> None:
         now_ms = self.clock()
@@ -258,11 +263,7 @@ class Evaluator:
             for host_id in watched
             if host_id in self._up and now_ms - heard_ms[host_id] >= self.silent_after_ms
         }
-        lapsed = (
-            {}
-            if self.presence.in_grace(now_ms)
-            else {c: e.last_ms for c, e in self._expiries.items() if e.at_ms <= now_ms}
-        )
+        lapsed = {} if self.presence.in_grace(now_ms) else self._expiries.lapsed(now_ms)
         rules = [rule for rule in self.catalogue.rules if rule.measure == catalogues.AGENT_SILENT]
         quiet = self._quiet(rules, watched, now_ms)
         if not (silent or lapsed or quiet):
@@ -285,9 +286,7 @@ class Evaluator:
         heard_ms |= alive
         self._note_called(changes)
         self._up -= {host_id for host_id in silent if heard_ms[host_id] == silent[host_id]}
-        for check_id, last_ms in lapsed.items():
-            if self._expiries[check_id].last_ms == last_ms:
-                del self._expiries[check_id]
+        self._expiries.forget(lapsed)
         self._happened(transitions, changes)
 
     def _note_called(self, changes: Iterable[Change]) -> None:

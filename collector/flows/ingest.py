@@ -20,6 +20,7 @@ from collector.domain.sample import Accepted
 from collector.domain.series import Layout
 from collector.flows import losses, tally
 from collector.flows.enrol import admit
+from collector.flows.feed import Failure, feed
 from collector.flows.quota import Quota
 from collector.flows.session import FENCED, FENCED_WORDS, Content, Journal, Session, Sink, accepted, refusal_of
 from collector.metrics import Metrics
@@ -55,7 +56,7 @@ class _Verdict:
 class _Written(NamedTuple):
     verdicts: dict[Session, _Verdict]
     after: list[Callable[[], None]]
-    failed: list[str]
+    failed: Sequence[Failure]
     accepted: list[Accepted]
 
 
@@ -291,7 +292,7 @@ class Ingest:
     def _write(self, connection: Connection, work: Mapping[Session, list[Event]], now_ms: int) -> _Written:
         standing = lanes.standing(connection, [session.fingerprint for session in work])
         verdicts: dict[Session, _Verdict] = {}
-        taken: list[Accepted] = []
+        taken: list[tuple[Session, Batch]] = []
         gaps: list[tuple[str, Gap]] = []
         kept: list[tuple[str, Quarantine]] = []
         for session, events in work.items():
@@ -303,7 +304,7 @@ class Ingest:
             verdicts[session] = _Verdict(draft, effects)
             gaps += [(session.agent_id, e.gap) for e in effects if isinstance(e, protocol.RecordGap)]
             stored = [e.batch for e in effects if isinstance(e, Store)]
-            taken += [accepted(session, batch, now_ms) for batch in stored]
+            taken += [(session, batch) for batch in stored]
             gaps += [(session.agent_id, gap) for batch in stored for gap in losses.left_out(session, batch)]
             kept += [(session.agent_id, e) for e in effects if isinstance(e, Quarantine)]
             if seals := [e for e in effects if isinstance(e, Seal)]:
@@ -314,23 +315,13 @@ class Ingest:
         if kept:
             lanes.quarantine(connection, kept, now_ms)
         self._note_seen(connection, drafts.keys() & {s.agent_id for s in work}, work, now_ms)
-        after, failed = self._feed(connection, taken)
-        return _Written(verdicts, after, failed, taken)
-
-    def _feed(self, connection: Connection, accepted: list[Accepted]) -> tuple[list[Callable[[], None]], list[str]]:
-        if not accepted:
-            return [], []
-        after, failed = [self._journal.absorb(connection, accepted)], []
-        for sink in self._sinks:
-            try:
-                # One result that a sink cannot take must not keep the samples of all agents from being stored.
-                with connection.begin_nested():
-                    after.append(sink.absorb(connection, accepted))
-            except Exception as error:
-                failed.append(sink.name)
-                if sink.name not in self._failing_sinks:
-                    LOG.exception("sink failed sink=%s error=%s", sink.name, error)
-        return after, failed
+        if not taken:
+            return _Written(verdicts, [], [], [])
+        every = [accepted(session, batch, now_ms) for session, batch in taken]
+        stored_first = self._journal.absorb(connection, every)
+        fed = feed(connection, self._sinks, every)
+        losses.not_taken(connection, [(*taken[one.place], one.sink) for one in fed.failed], now_ms)
+        return _Written(verdicts, [stored_first, *fed.after], fed.failed, every)
 
     def _note_seen(
         self, connection: Connection, written: Iterable[str], work: Mapping[Session, list[Event]], now_ms: int
@@ -350,12 +341,7 @@ class Ingest:
         if self._failing:
             LOG.warning("ingest works again after=%s", self._failing)
             self._failing = ""
-        for name in written.failed:
-            self.metrics.ingest_sink_failures.labels(name).inc()
-        if recovered := self._failing_sinks - set(written.failed):
-            LOG.warning("sinks work again sinks=%s", ",".join(sorted(recovered)))
-        if written.accepted:
-            self._failing_sinks = set(written.failed)
+        self._note_failures(written)
         for action in written.after:
             try:
                 action()
@@ -373,6 +359,19 @@ class Ingest:
                 self._end(session, refusal)
             elif not session.over and replies:
                 session.reply(protocol.latest(replies))
+
+    def _note_failures(self, written: _Written) -> None:
+        failing: set[str] = set()
+        for one in written.failed:
+            self.metrics.ingest_sink_failures.labels(one.sink).inc()
+            if one.sink not in self._failing_sinks | failing:
+                LOG.error("sink failed sink=%s error=%s", one.sink, one.error, exc_info=one.error)
+            failing.add(one.sink)
+        if not written.accepted:
+            return
+        if recovered := self._failing_sinks - failing:
+            LOG.warning("sinks work again sinks=%s", ",".join(sorted(recovered)))
+        self._failing_sinks = failing
 
     def _hold(self, work: Mapping[Session, list[Event]], error: Exception) -> None:
         if isinstance(error, StoreBroken):

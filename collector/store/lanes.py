@@ -5,7 +5,7 @@ Rows in, values out, in the caller's transaction. What they mean is decided in `
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, bindparam, delete, func, insert, or_, select, update
@@ -26,7 +26,6 @@ TOMBSTONE_MS = 35 * 24 * 3600 * 1000
 QUARANTINE_ROWS = 1000
 QUARANTINE_BODY_BYTES = 64 * 1024
 DETAIL_LENGTH = 200
-GROWING = frozenset({GapReason.LEFT_OUT, GapReason.REFUSED})
 GROWS_MS = 600_000
 """Rows that are left out again after longer than this are another gap."""
 
@@ -55,6 +54,12 @@ _ADVANCE = (
         ended_ms=bindparam("ended_ms"),
     )
 )
+_FOLLOWS: Mapping[GapReason, Callable[[Any, Gap], bool]] = {
+    GapReason.LEFT_OUT: lambda last, gap: gap.from_ms - last.to_ms <= GROWS_MS,
+    GapReason.REFUSED: lambda last, gap: gap.from_seq == last.to_seq + 1,
+    GapReason.UNREGISTERED: lambda _last, _gap: True,
+}
+"""When what goes on being lost for one reason is one growing gap."""
 _SEEN = (
     update(AGENT)
     .where(AGENT.c.id == bindparam("agent"))
@@ -257,9 +262,9 @@ def record_gaps(connection: Connection, gaps: Sequence[tuple[str, Gap]], now_ms:
     """Write losses: what is unknown from now on. What goes on being refused for one reason is one growing gap."""
     new: list[dict[str, Any]] = []
     for agent_id, gap in gaps:
-        if gap.reason not in GROWING or not _grown(connection, agent_id, gap):
+        if gap.reason not in _FOLLOWS or not _grown(connection, agent_id, gap):
             new.append(_gap_columns(agent_id, gap, now_ms))
-            if gap.reason in GROWING:
+            if gap.reason in _FOLLOWS:
                 connection.execute(insert(GAP), new)
                 new.clear()
     if new:
@@ -270,10 +275,7 @@ def _grown(connection: Connection, agent_id: str, gap: Gap) -> bool:
     same = (GAP.c.agent_id == agent_id) & (GAP.c.epoch == gap.epoch) & (GAP.c.reason == gap.reason.name.lower())
     query = select(GAP).where(same, GAP.c.detail == gap.detail[:DETAIL_LENGTH]).order_by(GAP.c.id.desc()).limit(1)
     last = connection.execute(query).first()
-    follows = last is not None and (
-        gap.from_ms - last.to_ms <= GROWS_MS if gap.reason is GapReason.LEFT_OUT else gap.from_seq == last.to_seq + 1
-    )
-    if last is None or not follows:
+    if last is None or not _FOLLOWS[gap.reason](last, gap):
         return False
     grown = {"to_seq": max(last.to_seq, gap.to_seq), "to_ms": max(last.to_ms, gap.to_ms)}
     connection.execute(update(GAP).where(GAP.c.id == last.id).values(samples=GAP.c.samples + gap.samples, **grown))

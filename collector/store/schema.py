@@ -203,6 +203,21 @@ check_binding = Table(
     Column("check_id", Integer, nullable=False, index=True),  # register `check`
 )
 
+unbound_result = Table(
+    "unbound_result",
+    METADATA,
+    # Results of checks that the register does not know yet; part of the record once it does.
+    Column("id", ROW_ID, primary_key=True, autoincrement=True),
+    Column("agent_id", String(36), nullable=False),
+    Column("host_id", Integer, nullable=False),
+    Column("wire_id", String(128), nullable=False),  # check_id on the wire
+    Column("live", Boolean, nullable=False),
+    Column("received_ms", BigInteger, nullable=False),
+    Column("body", Text, nullable=False),  # JSON: the result
+    Index("ix_unbound_result_of", "agent_id", "wire_id"),
+    Index("ix_unbound_result_age", "received_ms"),
+)
+
 status_span = Table(
     "status_span",
     METADATA,

@@ -12,12 +12,13 @@ from sqlalchemy import Connection
 from collector import chain, protocol
 from collector.chain import GENESIS
 from collector.domain.errors import StoreBroken, StoreFull, Unauthenticated
-from collector.domain.sample import Accepted, Document
+from collector.domain.sample import Accepted, Document, Result, State
 from collector.flows.ingest import PENDING_EVENTS, Content, Ingest, Session
 from collector.protocol import Ack, Batch, Gap, GapReason, Nack, Refuse, Reply, Resync
 from collector.restored import Offered
 from collector.store import agents, documents, lanes, schema
 from collector.store.database import Database
+from collector.store.documents import Documents
 from collector.store.lanes import Greeting
 from collector.store.series.layouts import Layouts
 from tests.collector.delivery import Collected
@@ -33,9 +34,12 @@ class Failing:
 
     def __init__(self) -> None:
         self.error: Exception | None = None
+        self.only_of = ""  # the agent whose batches it fails at
+        self.work: Callable[[Connection], object] = lambda _: None
 
     def absorb(self, connection: Connection, accepted: Sequence[Accepted]) -> Callable[[], None]:
-        if self.error is not None:
+        self.work(connection)
+        if self.error is not None and any(one.agent_id.startswith(self.only_of) for one in accepted):
             raise self.error
         return lambda: None
 
@@ -186,6 +190,47 @@ async def test_a_failing_sink_does_not_stop_the_others(stand: Stand) -> None:
     assert heard == [Ack(EPOCH, 1)]
     assert len(stand.collected.accepted) == 1
     assert stand.ingest.metrics.ingest_sink_failures.labels("failing")._value.get() == 1
+
+
+async def test_a_batch_that_a_sink_cannot_take_costs_no_other_and_is_declared_lost(stand: Stand) -> None:
+    stand.enrol("b")
+    (good, heard), (bad, told) = await stand.open("a"), await stand.open("b")
+    kept = Documents()
+    stand.ingest._sinks = (stand.sink, kept)
+    stand.sink.error, stand.sink.only_of = ValueError("a result that nobody expected"), "b"
+    result = Result("local:web", NOW_MS, State.UP, 0.1, "", NOW_MS, 1, 10_000, 1_000)
+    await stand.ingest.submit(good, batch(1, content=Content(documents=[Document("host", NOW_MS, b"{}")])))
+    await stand.ingest.submit(bad, batch(1, content=Content(results=[result, result])))
+    await stand.ingest.flush()
+    assert (heard, told) == ([Ack(EPOCH, 1)], [Ack(EPOCH, 1)])
+    assert stand.db.read_now(lambda c: documents.latest(c, 3, "host")) is not None
+    (gap,) = stand.rows(schema.gap)
+    assert (gap.agent_id, gap.reason, gap.samples) == ("b", "refused", 2)
+    assert gap.detail == "the collector's part failing could not take it"
+    assert [(row.agent_id, bytes(row.body)) for row in stand.rows(schema.quarantine)] == [("b", b"raw")]
+
+
+def fails(connection: Connection) -> None:
+    """What a database that is full, or is shut down, does in the middle of a transaction."""
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql("SELECT pg_terminate_backend(pg_backend_pid())")
+    connection.exec_driver_sql("PRAGMA max_page_count=1")
+    connection.execute(
+        schema.quarantine.insert().values(
+            agent_id="a", epoch=EPOCH, seq=1, reason="", body=bytes(1 << 22), recorded_ms=0
+        )
+    )
+
+
+async def test_a_database_that_fails_under_a_sink_is_not_acknowledged(stand: Stand) -> None:
+    session, heard = await stand.open("a")
+    stand.sink.work = fails
+    await stand.send(session, batch(1))
+    assert [type(reply) for reply in heard] == [Nack]
+    assert stand.rows(schema.lane) == []
+    stand.sink.work = lambda c: c.dialect.name == "sqlite" and c.exec_driver_sql("PRAGMA max_page_count=100000")
+    await stand.send(session, batch(1))
+    assert heard[-1] == Ack(EPOCH, 1)
 
 
 async def test_only_the_newest_session_writes(stand: Stand) -> None:

@@ -447,6 +447,21 @@ def upgrade() -> None:
         batch_op.create_index("ix_transition_find", ["subject", "subject_id", "at_ms"], unique=False)
 
     op.create_table(
+        "unbound_result",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
+        sa.Column("agent_id", sa.String(length=36), nullable=False),
+        sa.Column("host_id", sa.Integer(), nullable=False),
+        sa.Column("wire_id", sa.String(length=128), nullable=False),
+        sa.Column("live", sa.Boolean(), nullable=False),
+        sa.Column("received_ms", sa.BigInteger(), nullable=False),
+        sa.Column("body", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_unbound_result")),
+    )
+    with op.batch_alter_table("unbound_result", schema=None) as batch_op:
+        batch_op.create_index("ix_unbound_result_age", ["received_ms"], unique=False)
+        batch_op.create_index("ix_unbound_result_of", ["agent_id", "wire_id"], unique=False)
+
+    op.create_table(
         "agent_certificate",
         sa.Column("fingerprint", sa.String(length=64), nullable=False),
         sa.Column("agent_id", sa.String(length=36), nullable=False),
