@@ -14,9 +14,9 @@ from msgspec import Meta
 
 from collector.domain.access import Account, Role
 from collector.domain.errors import NotFound
-from collector.edges.http.accounts import actor_of, matches, read_all, shown
+from collector.edges.http.accounts import matches, read_all, shown
 from collector.edges.http.body import read_json
-from collector.edges.http.context import context_of
+from collector.edges.http.context import actor_of, context_of
 from collector.edges.http.profile import shown_session
 from collector.edges.http.routing import Page, Permission, Route
 from collector.edges.http.security import site_of

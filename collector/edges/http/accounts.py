@@ -14,10 +14,10 @@ from aiohttp import web
 from collector.domain.access import Account, Role
 from collector.domain.errors import CollectorError, InvalidInput, NotFound
 from collector.domain.message import Message, mark
-from collector.domain.registers.base import Actor
-from collector.edges.http.context import Context, context_of, viewer_of
+from collector.edges.http.context import Context, actor_of, context_of
 from collector.edges.http.errors import page_for
-from collector.edges.http.form import fields_of, is_count
+from collector.edges.http.form import fields_of
+from collector.edges.http.listing import PAGE_ROWS, order_of, page_of, put_in_order, rows_of
 from collector.edges.http.profile import shown_session
 from collector.edges.http.routing import Page, Permission, Route
 from collector.edges.http.security import site_of
@@ -27,7 +27,6 @@ from collector.store.database import Connection
 
 HERE = "/settings/accounts"
 ONE = rf"{HERE}/{{id:\d{{1,18}}}}"
-PAGE_ROWS = 100
 HISTORY_ROWS = 50
 
 _SORTS: dict[str, Callable[[dict[str, Any]], Any]] = {
@@ -37,12 +36,6 @@ _SORTS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "signed_in": lambda row: row["signed_in_ms"] or 0,
     "sessions": lambda row: row["sessions"],
 }
-
-
-def actor_of(request: web.Request) -> Actor:
-    """Who wants the change."""
-    viewer = viewer_of(request)
-    return Actor(viewer.name, viewer.role)
 
 
 def shown(account: Account, *, open_sessions: int, live_tokens: int) -> dict[str, Any]:
@@ -86,20 +79,15 @@ async def show_all(request: web.Request) -> Page:
 
 async def _list(request: web.Request, *, wrong: CollectorError | None = None, **more: Any) -> Page:
     context, query = context_of(request), request.query
-    sort, wanted = query.get("sort", "name"), query.get("page", "1")
-    page = max(1, int(wanted)) if is_count(wanted) else 1
-    if sort.lstrip("-") not in _SORTS:
-        raise InvalidInput(
-            Message("Accounts cannot be sorted by {name}.", name=sort),
-            fields={"sort": Message("One of {known}.", known=", ".join(_SORTS))},
-        )
+    sort = order_of(query, _SORTS, usual="name", refused=mark("Accounts cannot be sorted by {name}."))
+    page = page_of(query)
     everybody = await context.db.read(lambda connection: read_all(connection, context))
     found = [row for row in everybody if matches(row, query)]
-    found.sort(key=_SORTS[sort.lstrip("-")], reverse=sort.startswith("-"))
+    put_in_order(found, sort, _SORTS)
     return Page(
         "account/list.html",
         {
-            "accounts": found[(page - 1) * PAGE_ROWS : page * PAGE_ROWS],
+            "accounts": rows_of(found, page),
             "total": len(found),
             "all": len(everybody),
             "counts": Counter(row["state"] for row in everybody),

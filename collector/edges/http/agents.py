@@ -13,14 +13,14 @@ from aiohttp import web
 from collector.domain.errors import Conflict, NotFound
 from collector.domain.series import Matcher
 from collector.edges.http.context import Context, context_of, viewer_of
-from collector.edges.http.form import fields_of, is_count
+from collector.edges.http.form import fields_of
+from collector.edges.http.listing import PAGE_ROWS, page_of, rows_of
 from collector.edges.http.routing import Page, Permission, Route
 from collector.flows.checks import refused_of
 from collector.store import agents, lanes, registers
 
 EXPIRY_WARNING_MS = 14 * 86_400_000
 SILENT_MS = 60_000
-PAGE_ROWS = 100
 GAPS_SHOWN = 50
 WAITING = "sigap_agent_spool_batches"
 NOTHING_ASKED: Mapping[str, str] = MappingProxyType({})
@@ -32,8 +32,7 @@ async def show_all(request: web.Request) -> Page:
 
 
 async def _page(context: Context, query: Mapping[str, str] = NOTHING_ASKED, **more: Any) -> Page:
-    now_ms, wanted = context.clock(), query.get("page", "1")
-    page = max(1, int(wanted)) if is_count(wanted) else 1
+    now_ms, page = context.clock(), page_of(query)
 
     def read(connection: Any) -> list[dict[str, Any]]:
         found = agents.list_agents(connection)
@@ -49,7 +48,7 @@ async def _page(context: Context, query: Mapping[str, str] = NOTHING_ASKED, **mo
     return Page(
         "agents.html",
         {
-            "agents": found[(page - 1) * PAGE_ROWS : page * PAGE_ROWS],
+            "agents": rows_of(found, page),
             "total": len(found),
             "all": len(everything),
             "page": page,

@@ -12,6 +12,7 @@ from collector.domain.message import Message
 from collector.edges.http import deliveries
 from collector.edges.http.audience import audience
 from collector.edges.http.context import context_of, viewer_of
+from collector.edges.http.listing import page_of
 from collector.edges.http.routing import Page, Permission, Route
 from collector.flows import on_call
 from collector.store import alerts, board, outbox, registers
@@ -50,7 +51,7 @@ async def show_history(request: web.Request) -> Page:
 
 async def history(request: web.Request) -> dict[str, Any]:
     """One page of the alerts that fired and match the address."""
-    page, query = deliveries.asked_page(request), request.query
+    page, query = page_of(request.query), request.query
     for name, known in CHOICES.items():
         if query.get(name, "") not in ("", *known):
             raise InvalidInput(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
+from collector.domain.registers.base import Actor
 from collector.edges.http.routing import Viewer
 
 if TYPE_CHECKING:
@@ -66,3 +67,9 @@ def context_of(request: web.Request) -> Context:
 def viewer_of(request: web.Request) -> Viewer:
     """Who sent this request."""
     return request.get(VIEWER) or Viewer()
+
+
+def actor_of(request: web.Request) -> Actor:
+    """Who wants the change."""
+    viewer = viewer_of(request)
+    return Actor(viewer.name, viewer.role)

@@ -12,7 +12,7 @@ from aiohttp import web
 
 from collector.domain.errors import Conflict, NotFound
 from collector.edges.http.context import Context, context_of, viewer_of
-from collector.edges.http.form import is_count
+from collector.edges.http.listing import page_of
 from collector.edges.http.routing import Page, Permission, Route
 from collector.flows import on_call
 from collector.store import outbox, registers
@@ -52,15 +52,9 @@ def log_of(connection: Connection, channel_id: int, *, page: int = 1, state: str
     return {"messages": shown(connection, found[:PAGE_ROWS]), "page": page, "has_more": len(found) > PAGE_ROWS}
 
 
-def asked_page(request: web.Request) -> int:
-    """Which page of a log the address asks for."""
-    wanted = request.query.get("page", "1")
-    return max(1, int(wanted)) if is_count(wanted) else 1
-
-
 async def show_log(request: web.Request) -> Page:
     """What was sent to a channel."""
-    key, page, state = request.match_info["key"], asked_page(request), request.query.get("state") or None
+    key, page, state = request.match_info["key"], page_of(request.query), request.query.get("state") or None
 
     def read(connection: Connection) -> dict[str, Any]:
         channel = registers.by_key(connection, "channel", key)

@@ -12,15 +12,15 @@ from aiohttp import web
 from collector.domain.errors import InvalidInput, NotFound
 from collector.domain.interval import Span, subtract, union
 from collector.domain.message import Message, mark
-from collector.domain.registers.base import Actor
 from collector.domain.registers.kinds import slugify
 from collector.domain.sample import State
 from collector.domain.series import LOOKBACK_MS
 from collector.domain.status import timeline
 from collector.edges.http import charts, observed
-from collector.edges.http.context import Context, context_of, viewer_of
+from collector.edges.http.context import Context, actor_of, context_of
 from collector.edges.http.form import fields_of, is_count
 from collector.edges.http.grid import STEP_LEAST_MS, grid
+from collector.edges.http.listing import PAGE_ROWS, order_of, page_of, put_in_order, rows_of
 from collector.edges.http.render import json_bytes
 from collector.edges.http.routing import Page, Permission, Route
 from collector.edges.http.services import strip_of
@@ -28,7 +28,6 @@ from collector.flows.checks import snippet
 from collector.store import board, documents, registers, status
 from collector.store.board import HostLine
 
-PAGE_ROWS = 100
 MINUTE_MS = 60_000
 HOUR_MS = 60 * MINUTE_MS
 DAY_MS = 24 * HOUR_MS
@@ -65,19 +64,14 @@ def _vital(row: dict[str, Any], position: int) -> float:
 async def show_all(request: web.Request) -> Page:
     """The list, narrowed and ordered as the address says."""
     context, query = context_of(request), request.query
-    sort, wanted = query.get("sort", "state"), query.get("page", "1")
-    page = max(1, int(wanted)) if is_count(wanted) else 1
-    if sort.lstrip("-") not in _SORTS:
-        raise InvalidInput(
-            Message("Hosts cannot be sorted by {name}.", name=sort),
-            fields={"sort": Message("One of {known}.", known=", ".join(_SORTS))},
-        )
+    sort = order_of(query, _SORTS, usual="state", refused=mark("Hosts cannot be sorted by {name}."))
+    page = page_of(query)
     everything = await context.db.read(board.host_lines)
     found = [line for line in everything if _matches(line, query)]
     vitals = context.live.vitals_of([line.id for line in found]) if context.live else {}
     rows: list[dict[str, Any]] = [{"host": line, "vitals": vitals.get(line.id)} for line in found]
-    rows.sort(key=_SORTS[sort.lstrip("-")], reverse=sort.startswith("-"))
-    shown = rows[(page - 1) * PAGE_ROWS : page * PAGE_ROWS]
+    put_in_order(rows, sort, _SORTS)
+    shown = rows_of(rows, page)
     for row in shown:
         row["cpu"] = context.live.last_hour.busy(row["host"].id) if context.live else []
     return Page(
@@ -276,7 +270,7 @@ async def adopt(request: web.Request, name: str) -> str:
         Conflict: There is one already.
         InvalidInput: It is of a kind that belongs in the agent's own file.
     """
-    context, key, viewer = context_of(request), request.match_info["key"], viewer_of(request)
+    context, key = context_of(request), request.match_info["key"]
 
     def read(connection: Any) -> dict[str, Any] | None:
         record = registers.by_key(connection, "host", key)
@@ -292,8 +286,7 @@ async def adopt(request: web.Request, name: str) -> str:
         "kind": proposal["kind"],
         "options": proposal["options"],
     }
-    actor, why = Actor(viewer.name, viewer.role), f"proposed: {proposal['why']}"
-    made = await context.registrar.create(actor, "check", data, why=why)
+    made = await context.registrar.create(actor_of(request), "check", data, why=f"proposed: {proposal['why']}")
     return str(made.key)
 
 

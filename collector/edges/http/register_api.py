@@ -20,7 +20,7 @@ from collector.domain.registers.document import to_csv
 from collector.edges.http import register_form as shape
 from collector.edges.http import render
 from collector.edges.http.body import JSON, YAML, read_at_most, read_object, require_type
-from collector.edges.http.context import context_of, viewer_of
+from collector.edges.http.context import actor_of, context_of, viewer_of
 from collector.edges.http.form import is_count
 from collector.edges.http.routing import Permission, Route
 from collector.flows import manifest, written
@@ -127,7 +127,7 @@ async def create(request: web.Request) -> web.Response:
     """Create a record."""
     body = await read_object(request)
     why = str(body.pop("why", "") or "")
-    made = await context_of(request).registrar.create(shape.actor_of(request), _register(request).name, body, why=why)
+    made = await context_of(request).registrar.create(actor_of(request), _register(request).name, body, why=why)
     return await _answer(request, made, status=201)
 
 
@@ -136,7 +136,7 @@ async def change(request: web.Request) -> web.Response:
     body = await read_object(request)
     version, why = _version(request, body), str(body.pop("why", "") or "")
     record = await context_of(request).registrar.edit(
-        shape.actor_of(request), _register(request).name, request.match_info["key"], body, version=version, why=why
+        actor_of(request), _register(request).name, request.match_info["key"], body, version=version, why=why
     )
     return await _answer(request, record)
 
@@ -144,7 +144,7 @@ async def change(request: web.Request) -> web.Response:
 async def delete(request: web.Request) -> web.Response:
     """Delete a record that nothing refers to and that is no evidence."""
     await context_of(request).registrar.delete(
-        shape.actor_of(request),
+        actor_of(request),
         _register(request).name,
         request.match_info["key"],
         version=_version(request, {}),
@@ -156,7 +156,7 @@ async def move(request: web.Request) -> web.Response:
     """Take a step of the life cycle."""
     body = await read_object(request)
     record = await context_of(request).registrar.transition(
-        shape.actor_of(request),
+        actor_of(request),
         _register(request).name,
         request.match_info["key"],
         request.match_info["transition"],
@@ -206,7 +206,7 @@ async def apply(request: web.Request) -> web.Response:
     # Beside the event loop: a large text takes seconds.
     documents = await asyncio.to_thread(_documents, raw)
     plan = await context_of(request).registrar.apply(
-        shape.actor_of(request), documents, dry_run=dry_run, why=request.query.get("why", "")
+        actor_of(request), documents, dry_run=dry_run, why=request.query.get("why", "")
     )
     steps = [{**step._asdict(), "changed": step in plan.changes} for step in plan.steps]
     return _json({"dry_run": dry_run, "changes": len(plan.changes), "steps": steps})

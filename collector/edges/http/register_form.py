@@ -10,16 +10,14 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any
 
-from aiohttp import web
 from multidict import MultiDictProxy
 
-from collector.domain.registers.base import Actor, Register
+from collector.domain.registers.base import Register
 from collector.domain.registers.compound import Map, Options, Ref, Refs, Secret, Setting
 from collector.domain.registers.fields import CREATE, Field
 from collector.domain.registers.kinds import Boolean, Enum, Kind, Multiline, Refused, TimeZone
 from collector.domain.registers.lifecycle import LifeCycle
 from collector.domain.registers.words import Words
-from collector.edges.http.context import viewer_of
 from collector.store import registers as store
 from collector.store.database import Connection
 
@@ -27,12 +25,6 @@ CLEAR = "clear."
 """In front of a secret's name: the box that empties it."""
 TONES: Mapping[str, str] = {"good": "up", "progress": "accent", "warn": "degraded", "muted": "unknown"}
 YES, NO = Words("Yes", "Ya"), Words("No", "Tidak")
-
-
-def actor_of(request: web.Request) -> Actor:
-    """Who wants the change."""
-    viewer = viewer_of(request)
-    return Actor(viewer.name, viewer.role)
 
 
 def describe(register: Register[Any]) -> dict[str, Any]:

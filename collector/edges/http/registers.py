@@ -19,9 +19,10 @@ from collector.domain.registers.kinds import Boolean, Enum
 from collector.edges.http import checks, deliveries, render
 from collector.edges.http import register_form as shape
 from collector.edges.http.audience import switched_off
-from collector.edges.http.context import context_of
+from collector.edges.http.context import actor_of, context_of
 from collector.edges.http.errors import page_for
 from collector.edges.http.form import is_count
+from collector.edges.http.listing import page_of
 from collector.edges.http.routing import Page, Permission, Route
 from collector.flows import manifest
 from collector.languages import in_language
@@ -48,8 +49,7 @@ def _register(request: web.Request) -> Register[Any]:
 
 def query_of(request: web.Request, register: Register[Any]) -> tuple[Query, int]:
     """Search, filters, order and page number in the address."""
-    wanted = request.query.get("page", "")
-    page = max(1, int(wanted)) if is_count(wanted) else 1
+    page = page_of(request.query)
     names = ("state", *(each.name for each in register.filtered))
     filters = {name: request.query[name] for name in names if request.query.get(name)}
     sort = request.query.get("sort") or "key"
@@ -96,7 +96,7 @@ async def listing(request: web.Request) -> Page:
             "sort": query.sort,
             "search": query.text,
             "searching": searching,
-            "may_write": may(shape.actor_of(request), register.permission),
+            "may_write": may(actor_of(request), register.permission),
         },
     )
 
@@ -136,9 +136,9 @@ async def _record(
     request: web.Request, *, refused: InvalidInput | None = None, transition: str = "", why: str = ""
 ) -> Page:
     register, key = _register(request), request.match_info["key"]
-    actor = shape.actor_of(request)
+    actor = actor_of(request)
     span = checks.asked_span(request) if register.name == CHECK else None
-    page = deliveries.asked_page(request)
+    page = page_of(request.query)
 
     def work(connection: Connection) -> dict[str, Any]:
         found = store.by_key(connection, register.name, key)
@@ -243,9 +243,9 @@ async def create(request: web.Request) -> Page | web.StreamResponse:
     data, why = shape.from_form(register, form, editing=False), str(form.get("why", ""))
     registrar = context_of(request).registrar
     if "check" in form:
-        return await _checked(request, lambda: registrar.judge(shape.actor_of(request), register.name, data))
+        return await _checked(request, lambda: registrar.judge(actor_of(request), register.name, data))
     try:
-        made = await registrar.create(shape.actor_of(request), register.name, data, why=why)
+        made = await registrar.create(actor_of(request), register.name, data, why=why)
     except (InvalidInput, Conflict) as refused:
         return await _form(request, None, shape.as_typed(register, form), refused=refused, why=why)
     raise web.HTTPSeeOther(f"{BASE}/{register.name}/{made.key}?done=added")
@@ -255,7 +255,7 @@ async def save(request: web.Request) -> Page | web.StreamResponse:
     """Save a changed record, or show the form again with what is wrong and everything typed."""
     register, key, form = _register(request), request.match_info["key"], await request.post()
     data, why = shape.from_form(register, form, editing=True), str(form.get("why", ""))
-    registrar, actor = context_of(request).registrar, shape.actor_of(request)
+    registrar, actor = context_of(request).registrar, actor_of(request)
     if "check" in form:
         return await _checked(request, lambda: registrar.judge(actor, register.name, data, key=key))
     try:
@@ -287,7 +287,7 @@ async def move(request: web.Request) -> Page:
     name, why = str(form.get("transition", "")), str(form.get("why", ""))
     try:
         await context_of(request).registrar.transition(
-            shape.actor_of(request), register.name, key, name, version=_version(form), why=why
+            actor_of(request), register.name, key, name, version=_version(form), why=why
         )
     except InvalidInput as refused:
         return await _record(request, refused=refused, transition=name, why=why)
@@ -298,7 +298,7 @@ async def delete(request: web.Request) -> Page:
     """Delete a record and go back to the list."""
     register, key, form = _register(request), request.match_info["key"], await request.post()
     await context_of(request).registrar.delete(
-        shape.actor_of(request), register.name, key, version=_version(form), why=str(form.get("why", ""))
+        actor_of(request), register.name, key, version=_version(form), why=str(form.get("why", ""))
     )
     raise web.HTTPSeeOther(f"{BASE}/{register.name}?done=deleted")
 
