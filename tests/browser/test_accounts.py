@@ -74,6 +74,7 @@ async def test_ending_sessions_is_asked_about_and_done(site: Site) -> None:
         assert await tab.value("document.querySelectorAll('#sessions li').length") == 2
         await tab.value("document.querySelector('#sessions li form button').click()")
         await tab.until("!!document.querySelector('dialog[open]')")
+        assert await tab.value("[...document.querySelectorAll('dialog[open] button')].at(-1).textContent") == "End"
         await tab.value("[...document.querySelectorAll('dialog[open] button')].at(-1).click()")
         await tab.until(f"{READY} && document.querySelectorAll('#sessions li').length === 1")
         assert not tab.complaints

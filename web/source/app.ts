@@ -49,7 +49,7 @@ function button(text: string, kind: string, value: string): HTMLButtonElement {
   return made;
 }
 
-function confirmed(question: string): Promise<boolean> {
+function confirmed(question: string, deed: string): Promise<boolean> {
   const dialog = document.createElement("dialog");
   const form = document.createElement("form");
   form.method = "dialog";
@@ -59,7 +59,7 @@ function confirmed(question: string): Promise<boolean> {
   text.style.paddingTop = "14px";
   const actions = document.createElement("div");
   actions.className = "actions";
-  actions.append(button(word("cancel"), "quiet", "no"), button(word("yes"), "danger", "yes"));
+  actions.append(button(word("cancel"), "quiet", "no"), button(deed || word("yes"), "danger", "yes"));
   form.append(text, actions);
   dialog.append(form);
   document.body.append(dialog);
@@ -92,7 +92,8 @@ document.addEventListener("submit", (event) => {
   if (question === undefined || form.dataset["confirmed"]) return;
   event.preventDefault();
   const submitter = (event as SubmitEvent).submitter;
-  void confirmed(question || word("confirm")).then((yes) => {
+  // What the button says, so that nobody has to read the question twice.
+  void confirmed(question || word("confirm"), submitter?.textContent?.trim() ?? "").then((yes) => {
     if (!yes) return;
     form.dataset["confirmed"] = "yes";
     form.requestSubmit(submitter);

@@ -3,7 +3,8 @@
 const element = document.getElementById("messages");
 const messages = JSON.parse(element?.textContent ?? "{}") as Record<string, string>;
 
-export const language = document.documentElement.lang;
+// British, as the server writes it: 3 Nov, 5 min ago.
+export const locale = document.documentElement.lang === "en" ? "en-GB" : document.documentElement.lang;
 export const timeZone = document.documentElement.dataset["zone"] || undefined;
 
 export function word(key: string): string {
@@ -11,8 +12,8 @@ export function word(key: string): string {
 }
 
 // Short Indonesian says "h" for a day, which reads as an hour: there the long words stand.
-const style = language === "id" ? "long" : "short";
-const relative = new Intl.RelativeTimeFormat(language, { numeric: "always", style });
+const style = locale === "id" ? "long" : "short";
+const relative = new Intl.RelativeTimeFormat(locale, { numeric: "always", style });
 const steps: [number, Intl.RelativeTimeFormatUnit][] = [
   [86_400_000, "day"],
   [3_600_000, "hour"],
@@ -32,7 +33,7 @@ export function ago(unixMs: number, nowMs: number): string {
 function significant(value: number): string {
   const size = Math.abs(value);
   const maximumFractionDigits = size >= 100 ? 0 : size >= 10 ? 1 : size >= 0.01 || size === 0 ? 2 : 4;
-  return new Intl.NumberFormat(language, { maximumFractionDigits }).format(value);
+  return new Intl.NumberFormat(locale, { maximumFractionDigits }).format(value);
 }
 
 function binary(value: number): string {
@@ -67,5 +68,5 @@ export function quantity(value: number | null | undefined, unit: string): string
 export function moment(unixSeconds: number, withDate: boolean): string {
   const options: Intl.DateTimeFormatOptions = { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" };
   if (withDate) Object.assign(options, { day: "numeric", month: "short" });
-  return new Intl.DateTimeFormat(language, { ...options, ...(timeZone ? { timeZone } : {}) }).format(unixSeconds * 1000);
+  return new Intl.DateTimeFormat(locale, { ...options, ...(timeZone ? { timeZone } : {}) }).format(unixSeconds * 1000);
 }

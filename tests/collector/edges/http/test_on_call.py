@@ -56,3 +56,28 @@ async def test_a_link_to_a_form_fills_it_in_but_never_its_secrets(browser: Brows
 async def test_a_host_heard_for_the_first_time_is_no_change(browser: Browser) -> None:
     recent = (await (await browser.get("/index.json")).json())["recent"]
     assert not [one for one in recent if one["subject"] == "host" and one["before"] == "unknown"]
+
+
+async def test_what_happened_to_an_alert_does_not_repeat_its_heading(browser: Browser) -> None:
+    over = await (await browser.get("/alerts/3.json")).json()
+    assert over["alert"]["state"] == "resolved"
+    text = await (await browser.get("/alerts/3")).text()
+    happened = text[text.index("What happened") : text.index("Who was told")]
+    assert over["alert"]["annotations"]["summary"] not in happened
+
+
+async def test_what_changed_lately_leads_to_its_page(browser: Browser) -> None:
+    recent = (await (await browser.get("/index.json")).json())["recent"]
+    text = await (await browser.get("/")).text()
+    lately = text[text.index("Lately") :]
+    assert {one["subject"] for one in recent} >= {"check", "service"}
+    for one in recent:
+        page = "registers/check" if one["subject"] == "check" else f"{one['subject']}s"
+        assert f'href="/{page}/{one["key"]}"' in lately
+
+
+@pytest.mark.parametrize("page", ["/hosts/web-1", "/services/shop"])
+async def test_edit_opens_the_form_at_once(browser: Browser, page: str) -> None:
+    text = await (await browser.get(page)).text()
+    register, key = page.strip("/").split("/")
+    assert f'href="/registers/{register.removesuffix("s")}/{key}/edit"' in text
