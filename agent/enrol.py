@@ -89,7 +89,7 @@ def enrol(token: str, state: Path, host_name: str, *, version: str = "", address
         EnrolError: No certificate; the token is used up only if the message says so.
         IdentityError: The state directory is not safe.
     """
-    from protos.telemetry.v1 import telemetry_pb2 as wire
+    from protos.telemetry.v1 import telemetry_lean as wire
 
     leads = read_token(token)
     place = address or leads.address
@@ -123,7 +123,7 @@ def renew_when_due(current: Identity, state: Path, *, now_ms: int) -> Identity:
 
 def renew_now(current: Identity, state: Path) -> Identity:
     """A new key and certificate for the same agent; the collector takes both until the old one ends."""
-    from protos.telemetry.v1 import telemetry_pb2 as wire
+    from protos.telemetry.v1 import telemetry_lean as wire
 
     try:
         trust = mutual(current.authority_pem, current.key_pem, current.certificate_pem)
@@ -162,7 +162,7 @@ def _fetch_authority(address: str, pin: bytes) -> bytes:
     what does not fit the pin, or with the true authority, whose certificate he then fails to show on the connection
     that carries the token.
     """
-    from protos.telemetry.v1 import telemetry_pb2 as wire
+    from protos.telemetry.v1 import telemetry_lean as wire
 
     answer = _ask(address, stranger(), "Enrolment/Authority", wire.AuthorityRequest(), wire.AuthorityResponse)
     try:

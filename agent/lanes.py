@@ -11,7 +11,7 @@ import sqlite3
 from collections.abc import Callable
 
 from agent import drained
-from agent.batch import GENESIS, Cursor, Entry, GapReason, Hole, Item, Lane, digest
+from agent.batch import GENESIS, Batch, Cursor, Entry, GapReason, Hole, Item, Lane, digest
 from agent.drained import Drained
 from agent.lane import OpenLane
 from agent.sample import Moment
@@ -89,8 +89,9 @@ class Lanes(dict[bytes, OpenLane]):
             if lane is None or seq <= lane.base_seq:
                 del self.acked[epoch]
                 continue
-            lane.base_digest = self._shelf.digest_at(lane.key(seq)) or GENESIS
-            is_over = not lane.live and seq == lane.last_seq
+            is_all = seq == lane.last_seq
+            lane.base_digest = lane.last_digest if is_all else self._shelf.digest_at(lane.key(seq)) or GENESIS
+            is_over = not lane.live and is_all
             if is_over and (wall_ms := self._shelf.oldest(lane.key(seq), lane.key(seq))):
                 drained.add(self._db, Drained(epoch, seq, lane.base_digest, wall_ms))
             self._shelf.remove(lane.key(0), lane.key(seq))
@@ -100,13 +101,13 @@ class Lanes(dict[bytes, OpenLane]):
             if is_over:
                 self.drop(lane)
 
-    def put(self, lane: OpenLane, entry: Entry, moment: Moment) -> int:
-        """Store an entry under the next number of a lane, which is returned."""
-        seq = lane.last_seq + 1
-        seal = digest(lane.epoch, seq, lane.last_digest, times=moment, boot_id=self._boot_id, payload=entry.payload)
-        self._shelf.put(lane.key(seq), entry, moment=moment, boot_id=self._boot_id, digest=seal)
+    def put(self, lane: OpenLane, entry: Entry, moment: Moment, *, will_stay: bool) -> Batch:
+        """Store an entry under the next number of a lane; the batch that it is from now on."""
+        seq, before, boot_id = lane.last_seq + 1, lane.last_digest, self._boot_id
+        seal = digest(lane.epoch, seq, before, times=moment, boot_id=boot_id, payload=entry.payload)
+        self._shelf.put(lane.key(seq), entry, moment=moment, boot_id=boot_id, digest=seal, will_stay=will_stay)
         lane.last_seq, lane.last_digest = seq, seal
-        return seq
+        return Batch(lane.epoch, seq, *moment, boot_id, entry.payload, seal, before, entry.layouts)
 
     def transfer(self, fresh: OpenLane, item: Item, old: OpenLane) -> None:
         """Give one item of an old lane the next number of a fresh one."""

@@ -50,19 +50,25 @@ class Shelf:
         self._bases: dict[tuple[int, ...], _Base] = {}
         self._boots: dict[str, int] = {}
         self._layouts: set[int] = set()
+        self._may_have_holes = True
 
     def forget(self) -> None:
         """Read everything anew: what was remembered may belong to a transaction that failed."""
         self._bases.clear()
         self._boots.clear()
         self._layouts.clear()
+        self._may_have_holes = True
 
     # ── batches ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def put(self, key: int, entry: Entry, *, moment: Moment, boot_id: str, digest: bytes) -> None:
-        """Store one entry under its number."""
-        base = self._base(key, entry)
-        form, stored = compact.squeeze(entry.payload, base.payload if base else None)
+    def put(
+        self, key: int, entry: Entry, *, moment: Moment, boot_id: str, digest: bytes, will_stay: bool = True
+    ) -> None:
+        """Store one entry under its number; as it is when it will be gone with the next beat."""
+        base = self._base(key, entry) if will_stay else None
+        form, stored = compact.Form.PLAIN, entry.payload
+        if will_stay:
+            form, stored = compact.squeeze(entry.payload, base.payload if base else None)
         used = base.key if base is not None and form is compact.Form.PLANES else None
         layouts = struct.pack(f"<{len(entry.layouts)}Q", *entry.layouts)
         facts = (entry.evidence, entry.samples)
@@ -134,6 +140,7 @@ class Shelf:
 
     def dig(self, number: int, hole: Hole, *, lent: int) -> None:
         """Note a loss; joins the hole before it unless that one is already on its way (its end ≤ `lent`)."""
+        self._may_have_holes = True
         key = number << SEQ_BITS | hole.seq
         before = self._db.execute(
             "SELECT id, last_seq, reason FROM hole WHERE id BETWEEN ? AND ? ORDER BY id DESC LIMIT 1",
@@ -158,6 +165,8 @@ class Shelf:
 
     def fill(self, number: int, acked_seq: int) -> None:
         """Forget the holes up to `acked_seq`; one that reaches further keeps its share."""
+        if not self._may_have_holes:
+            return
         start, key = number << SEQ_BITS, number << SEQ_BITS | acked_seq
         self._db.execute("DELETE FROM hole WHERE id BETWEEN ? AND ? AND last_seq <= ?", (start, key, acked_seq))
         self._db.execute(
@@ -165,6 +174,7 @@ class Shelf:
             "WHERE id BETWEEN ? AND ?",
             (acked_seq, SEQ_MASK, key + 1, start, key),
         )
+        self._may_have_holes = self._db.execute("SELECT 1 FROM hole LIMIT 1").fetchone() is not None
 
     def clear(self, number: int) -> None:
         """Delete every batch and hole of a lane."""

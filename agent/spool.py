@@ -1,8 +1,9 @@
 """What was measured and not yet committed by the collector: durable, bounded, oldest first out, every loss declared.
 
 A number is assigned in the transaction that stores the batch; that transaction is on disk before `append` returns.
-Acknowledged batches are deleted in the transaction of the next beat, so a beat costs one sync. Nothing here knows the
-network; `protocol` decides what is sent, `uplink` carries it.
+Acknowledged batches are deleted in the transaction of the next beat, so a beat costs one sync. What comes while nothing
+waits will be gone by then: it is not packed, and handed out without reading it back. Nothing here knows the network;
+`protocol` decides what is sent, `uplink` carries it.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from agent import drained, spool_file, spool_meter
-from agent.batch import GENESIS, Cursor, Entry, GapReason, Hole, Item, Lane
+from agent.batch import GENESIS, Batch, Cursor, Entry, GapReason, Hole, Item, Lane
+from agent.bound import Bound
 from agent.lane import OpenLane, walk
 from agent.lanes import Lanes
 from agent.room import Room, spare_bytes
@@ -30,8 +32,6 @@ ENTRY_BYTES_MAX = 960 * 1024
 """What fits into a frame that the collector takes."""
 PENDING_ACKS = 64
 """Acknowledged batches that may wait for the next beat's transaction; while draining this many share one of theirs."""
-DROP_BATCHES, DROP_ROUNDS = 16, 8
-"""Batches dropped at a time, and how often one beat may do it: below any limit in a few beats, bounded in time."""
 
 
 class Spool:
@@ -55,8 +55,9 @@ class Spool:
         self._path: Path | None = None
         self._lock = threading.RLock()
         self._lanes = Lanes(connection, self._shelf, new_epoch=new_epoch, boot_id=boot_id)
+        self._fresh: list[Batch] = []  # of the newest beat, as they are on disk
         self._unsaved: list[tuple[int, int]] = []  # (samples, wall_ms) of entries that found no room on the disk
-        self._dropped_to = {False: 0, True: 0}  # by class: no batch of it is left below this key, but lent ones
+        self._bound = Bound(self._shelf, self._lanes, keep_ms=keep_ms, drop=self._drop)
         self._lanes.load()
         with self._transaction():
             self._shelf.tidy()
@@ -150,11 +151,12 @@ class Spool:
     def _append(
         self, entries: Sequence[Entry], moment: Moment, layouts: Mapping[int, bytes]
     ) -> list[tuple[bytes, int]]:
-        numbers = []
-        limit_pages = self._room.pages(self._db, self._log_pages)
+        fresh: list[Batch] = []
+        limit_pages, dropped = self._room.pages(self._db, self._log_pages), self._lanes.dropped
         with self._transaction():
             self._lanes.flush()
             lane = self._lanes.live()
+            will_stay = self.waiting() > 0
             if self._unsaved:
                 self._declare_unsaved(lane, moment)
             for entry in entries:
@@ -166,13 +168,14 @@ class Spool:
                 for layout_id in entry.layouts:
                     if layout_id in layouts:
                         self._shelf.learn(layout_id, layouts[layout_id])
-                numbers.append((lane.epoch, self._lanes.put(lane, entry, moment)))
+                fresh.append(self._lanes.put(lane, entry, moment, will_stay=will_stay))
             self._lanes.save(lane)
-            self._bound(moment, limit_pages)
+            self._bound.keep(moment, limit_pages, self._pages)
+        self._fresh = fresh if self._lanes.dropped == dropped else []
         if self._unsaved:
             LOG.warning("spool disk has room again lost_batches=%d", len(self._unsaved))
             self._unsaved.clear()
-        return numbers
+        return [(one.epoch, one.seq) for one in fresh]
 
     def open_lane(self) -> None:
         """Give what comes from now on a new epoch; what there is drains beside it."""
@@ -187,6 +190,7 @@ class Spool:
         """
         with self._change():
             self._lanes.flush()
+            self._fresh = []  # what had those numbers has others now
             if (old := self._lanes.get(epoch)) is None:
                 return
             old_live, old.live = old.live, False
@@ -224,7 +228,7 @@ class Spool:
             lane = self._lanes.get(epoch)
             if lane is None or from_seq > lane.last_seq:
                 return []
-            items = self._items(lane, from_seq, limit=limit)
+            items = self._just_stored(lane, from_seq, limit) or self._items(lane, from_seq, limit=limit)
             if items:
                 self._lanes.tail[epoch] = (items[-1].last_seq, items[-1].digest)
                 self._lanes.lent[epoch] = max(self._lanes.lent.get(epoch, 0), items[-1].last_seq)
@@ -280,7 +284,7 @@ class Spool:
     def samples(self, moment: Moment) -> list[Sample]:
         """The spool about itself."""
         with self._lock:
-            oldest = self._shelf.oldest()
+            oldest = self._shelf.oldest() if self.waiting() else 0
             return spool_meter.samples(
                 batches=self.waiting(),
                 used_bytes=self.used_bytes(),
@@ -320,25 +324,6 @@ class Spool:
     def _commit(self) -> None:
         self._db.execute("COMMIT")
 
-    def _bound(self, moment: Moment, limit: int) -> None:
-        oldest = self._shelf.oldest()
-        if oldest and oldest < moment.wall_ms - self._keep_ms:
-            limit_ms = moment.wall_ms - self._keep_ms
-            rows = [r for r in self._losable(evidence=False) + self._losable(evidence=True) if r.wall_ms < limit_ms]
-            self._drop(rows, GapReason.TOO_OLD)
-        for _ in range(DROP_ROUNDS):
-            if self._pages() <= limit:
-                return
-            self._drop(self._losable(evidence=False) or self._losable(evidence=True), GapReason.SPOOL_FULL)
-
-    def _losable(self, *, evidence: bool) -> list[Row]:
-        """The oldest batches of a class that are not on their way."""
-        rows = self._shelf.candidates(self._dropped_to[evidence], evidence=evidence, limit=8 * DROP_BATCHES)
-        if rows:
-            self._dropped_to[evidence] = rows[0].key - 1
-        lent = {lane.number: self._lanes.lent.get(epoch, 0) for epoch, lane in self._lanes.items()}
-        return [row for row in rows if (row.key & SEQ_MASK) > lent.get(row.key >> SEQ_BITS, 0)][:DROP_BATCHES]
-
     def _drop(self, rows: Iterable[Row], reason: GapReason) -> None:
         lanes = {lane.number: lane for lane in self._lanes.values()}
         for row in rows:
@@ -353,6 +338,13 @@ class Spool:
 
     def _pages(self) -> int:
         return spool_file.pages(self._db)[1] + self._log_pages
+
+    def _just_stored(self, lane: OpenLane, from_seq: int, limit: int) -> list[Item]:
+        """The newest beat from memory, where it is all that is asked for."""
+        fresh = self._fresh
+        if not fresh or fresh[0].seq != from_seq or fresh[-1].digest != lane.last_digest or len(fresh) > limit:
+            return []
+        return list(fresh)
 
     # ── reading a lane ──────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -379,7 +371,7 @@ class Spool:
         self._shelf = Shelf(self._db)
         self._lanes = Lanes(self._db, self._shelf, new_epoch=self._new_epoch, boot_id=self._boot_id)
         self._lanes.dropped = before
-        self._dropped_to = {False: 0, True: 0}
+        self._bound = Bound(self._shelf, self._lanes, keep_ms=self._keep_ms, drop=self._drop)
         with self._transaction():
             spool_file.mark(self._db, clean=False)
             self._lanes.open()

@@ -29,7 +29,7 @@ from agent.protocol import PROTOCOL_VERSION, Core
 from agent.sample import Kind, Moment, Sample, Series
 from agent.spool import Spool
 from agent.spool_file import SpoolBroken
-from protos.telemetry.v1 import telemetry_pb2 as pb
+from protos.telemetry.v1 import telemetry_lean as pb
 
 LOG = logging.getLogger(__name__)
 

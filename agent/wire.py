@@ -15,7 +15,7 @@ from agent import dialogue
 from agent.drained import Drained
 from agent.reason import Reason, Value
 from agent.sample import Document, Moment, Outcome, Series
-from protos.telemetry.v1 import telemetry_pb2 as pb
+from protos.telemetry.v1 import telemetry_lean as pb
 
 LAYOUT_CACHE = 64
 """Layouts kept at hand: one per beat, plus those that came and went with disks and units."""

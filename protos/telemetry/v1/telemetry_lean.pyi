@@ -1,0 +1,1 @@
+from protos.telemetry.v1.telemetry_pb2 import *
