@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from collector.domain.message import Words
 from collector.domain.series import Column, Layout
 
 Matrix = NDArray[np.float64]
@@ -197,15 +198,26 @@ _ALL = (
 )
 MEASURES: Mapping[str, Measure] = {measure.name: measure for measure in _ALL}
 
-_SHOWN: Mapping[str, Callable[[float], str]] = {
-    "ratio": lambda value: f"{int(value * 1000) / 10:g} %",
-    "seconds": lambda value: f"{value:.0f} s" if abs(value) >= 10 else f"{value:.1f} s",
-    "days": lambda value: f"{int(value)} days",
-    "count": lambda value: f"{value:.2f}",
-    "state": lambda value: ("unknown", "up", "degraded", "down")[int(value)],
+_STATES = (
+    Words("unknown", "tidak diketahui"),
+    Words("up", "hidup"),
+    Words("degraded", "terganggu"),
+    Words("down", "mati"),
+)
+_SHOWN: Mapping[str, Callable[[float], Words]] = {
+    "ratio": lambda value: _number(f"{int(value * 1000) / 10:g} %"),
+    "seconds": lambda value: _number(f"{value:.{0 if abs(value) >= 10 else 1}f} s", unit=("s", "dtk")),
+    "days": lambda value: Words(f"{int(value)} days", f"{int(value)} hari"),
+    "count": lambda value: _number(f"{value:.2f}"),
+    "state": lambda value: _STATES[int(value)],
 }
 
 
-def shown(measure: str, value: float) -> str:
+def shown(measure: str, value: float) -> Words:
     """A value as a person reads it, with its unit; cut off, not rounded up, where it is a ratio."""
     return _SHOWN[MEASURES[measure].unit](value)
+
+
+def _number(text: str, *, unit: tuple[str, str] = ("", "")) -> Words:
+    """A number in both languages; `unit` is how each of them calls what `text` ends with."""
+    return Words(text, text.replace(".", ",").removesuffix(unit[0]) + unit[1])

@@ -72,8 +72,8 @@ def about(
 
 def worded(rule: Rule, labels: Mapping[str, str], alert: Alert) -> dict[str, str]:
     """What people read, with the value as it stands."""
-    value = shown(rule.measure, alert.value)
-    words = {**labels, "value": value, "host": labels.get("instance", ""), "level": shown(rule.measure, rule.level)}
+    value, level = shown(rule.measure, alert.value), shown(rule.measure, rule.level)
+    words = {**labels, "value": value, "host": labels.get("instance", ""), "level": level}
     translated = {name: in_language(word, "id") for name, word in words.items()}
     texts = {
         "summary": rule.summary or rule.key,
@@ -82,7 +82,7 @@ def worded(rule: Rule, labels: Mapping[str, str], alert: Alert) -> dict[str, str
         "advice_id": rule.advice_id,
     }
     filled = {name: fill(text, translated if name.endswith("_id") else words) for name, text in texts.items() if text}
-    return filled | {"value": value}
+    return filled | {"value": str(value), "value_id": translated["value"]}
 
 
 def review(connection: Connection, rule: Any, before: Any) -> dict[str, Words]:

@@ -29,8 +29,25 @@ def test_numbers_are_written_as_the_language_has_them_and_strangers_words_stay()
 def test_an_alert_has_the_reason_in_the_language_of_each_of_its_texts() -> None:
     rule = Rule(1, "down", "check_state", 3, summary="{check} is down: {reason}", summary_id="{check} mati: {reason}")
     words = {"check": "shop", "reason": REFUSED}
-    told = worded(rule, words, Alert(AlertState.FIRING, 0, 0, 3.0, 0))
+    told = worded(rule, words, firing(3.0))
     assert (told["summary"], told["summary_id"]) == (f"shop is down: {REFUSED}", f"shop mati: {TOLD}")
+
+
+def test_an_alert_has_its_numbers_as_the_language_of_each_of_its_texts_writes_them() -> None:
+    full = {
+        "summary": "{mount} is {value} full",
+        "summary_id": "{mount} terisi {value}",
+        "advice_id": "Sisakan {level}",
+    }
+    told = worded(Rule(1, "disk", "filesystem_used_ratio", 0.905, **full), {"mount": "/v1.2"}, firing(0.934))
+    assert (told["summary"], told["summary_id"]) == ("/v1.2 is 93.4 % full", "/v1.2 terisi 93,4 %")
+    assert (told["advice_id"], told["value"], told["value_id"]) == ("Sisakan 90,5 %", "93.4 %", "93,4 %")
+    skewed = worded(Rule(1, "clock", "clock_skew_seconds", 1, summary_id="Selisih {value}"), {}, firing(3.21))
+    assert skewed["summary_id"] == "Selisih 3,2 dtk"
+
+
+def firing(value: float) -> Alert:
+    return Alert(AlertState.FIRING, 0, 0, value, 0)
 
 
 def test_events_and_deliveries_are_kept_for_every_language(database: Database) -> None:

@@ -89,18 +89,19 @@ def test_a_layout_without_the_columns_is_not_measured() -> None:
 
 
 @pytest.mark.parametrize(
-    ("measure", "value", "text"),
+    ("measure", "value", "english", "indonesian"),
     [
-        ("filesystem_used_ratio", 0.9199, "91.9 %"),
-        ("clock_skew_seconds", 3.21, "3.2 s"),
-        ("agent_silent_seconds", 75.0, "75 s"),
-        ("certificate_days_left", 6.9, "6 days"),
-        ("load_per_cpu", 1.239, "1.24"),
-        ("check_state", 3.0, "down"),
+        ("filesystem_used_ratio", 0.9199, "91.9 %", "91,9 %"),
+        ("clock_skew_seconds", 3.21, "3.2 s", "3,2 dtk"),
+        ("agent_silent_seconds", 75.0, "75 s", "75 dtk"),
+        ("certificate_days_left", 6.9, "6 days", "6 hari"),
+        ("load_per_cpu", 1.239, "1.24", "1,24"),
+        ("check_state", 3.0, "down", "mati"),
     ],
 )
-def test_values_are_shown_with_their_unit(measure: str, value: float, text: str) -> None:
-    assert shown(measure, value) == text
+def test_values_are_shown_with_their_unit(measure: str, value: float, english: str, indonesian: str) -> None:
+    text = shown(measure, value)
+    assert (text.to("en"), text.to("id")) == (english, indonesian)
 
 
 def test_measuring_a_row_costs_less_than_ten_microseconds_when_hosts_share_a_layout() -> None:

@@ -37,6 +37,13 @@ async def test_a_message_is_sent_again_by_rest_and_by_its_own_alert_only(made: W
     assert (await browser.post(f"/api/v1/messages/{message}/again", headers=headers)).status == 409
 
 
+async def test_a_measured_value_is_told_in_the_readers_language(browser: Browser) -> None:
+    for path in ("/", "/alerts", f"/alerts/{ALERT}"):
+        page = await (await browser.get(path, headers={"Cookie": "language=id"})).text()
+        assert "93,4 %" in page, path
+        assert "93.4 %" not in page, path
+
+
 async def test_agents_are_found_by_host_and_state(browser: Browser) -> None:
     everything = await (await browser.get("/agents.json")).json()
     one = everything["agents"][0]

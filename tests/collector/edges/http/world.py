@@ -341,6 +341,7 @@ async def _alerts(world: World, names: dict[int, str]) -> None:
                     "advice": "Delete old files or extend it.",
                     "advice_id": "Hapus berkas lama atau perbesar.",
                     "value": "93.4 %",
+                    "value_id": "93,4 %",
                 },
             )  # fmt: skip
             (alert_id,) = alerts.begin(connection, [kept])
