@@ -16,6 +16,7 @@ from enum import IntEnum
 from typing import Any, NamedTuple, Protocol
 
 from collector.chain import DIGEST_BYTES, EPOCH_BYTES, MARK_BYTES, SEGMENT, Lane
+from collector.domain.message import Message
 
 PROTOCOL_VERSION = 1
 LANES_MAX = 64
@@ -389,7 +390,7 @@ def latest(replies: Iterable[Reply]) -> list[Reply]:
 
 
 def _time_flaw(wall_ms: int, now_ms: int) -> str:
-    return "its time lies more than five minutes in the future" if wall_ms > now_ms + AHEAD_MS else ""
+    return Message("its time lies more than five minutes in the future") if wall_ms > now_ms + AHEAD_MS else ""
 
 
 def _first_seq(event: Event) -> int:

@@ -125,8 +125,12 @@ def _places(document: Document, path: str, names: Iterable[str]) -> dict[str, st
     if not isinstance(place, Place):
         return {}
     record = path.replace("/", " ", 1) if "/" in path else ""
-    fields = {name: name.removeprefix(path).lstrip(".") for name in names}
-    return {name: place.of(field, record) + (f": {field}" if field else "") for name, field in fields.items()}
+    found: dict[str, str] = {}
+    for name in names:
+        field = name.removeprefix(path).lstrip(".")
+        where = place.of(field, record)
+        found[name] = Message("{place}: {field}", place=where, field=field) if field else where
+    return found
 
 
 def _sorted(documents: Sequence[Document], problems: dict[str, str], places: dict[str, str]) -> list[_Named]:

@@ -16,6 +16,8 @@ from collector.domain.message import Message, mark
 
 DOCUMENTS_MOST = 5000
 NOTHING = mark("Nothing was applied.")
+ALIASES = Message("aliases (*name) are not supported")
+PLAIN = Message("a key must be plain text")
 
 
 class _Loader(yaml.SafeLoader):
@@ -23,7 +25,7 @@ class _Loader(yaml.SafeLoader):
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
-            raise yaml.composer.ComposerError(None, None, "aliases (*name) are not supported", self.get_mark())
+            raise yaml.composer.ComposerError(None, None, ALIASES, self.get_mark())
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
@@ -31,9 +33,10 @@ class _Loader(yaml.SafeLoader):
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
             if not isinstance(key, str | int | float | bool | None):
-                raise yaml.constructor.ConstructorError(None, None, "a key must be plain text", key_node.start_mark)
+                raise yaml.constructor.ConstructorError(None, None, PLAIN, key_node.start_mark)
             if key in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"'{key}' is given twice", key_node.start_mark)
+                twice = Message("'{key}' is given twice", key=str(key))
+                raise yaml.constructor.ConstructorError(None, None, twice, key_node.start_mark)
             seen.add(key)
         return super().construct_mapping(node, deep)
 
@@ -47,11 +50,12 @@ class Place:
     number: int = 0
     lines: Mapping[str, int] = field(default_factory=dict)
 
-    def of(self, name: str = "", record: str = "") -> str:
+    def of(self, name: str = "", record: str = "") -> Message:
         """In words, for a field and with the record's name: `shop.yaml:12 (document 3, service shop)`."""
-        line = self.lines.get(name, self.line)
-        start = f"{self.file}:{line}" if self.file else f"line {line}"
-        return f"{start} (document {self.number}{', ' if record else ''}{record})"
+        start = _start(self.file, self.lines.get(name, self.line))
+        if not record:
+            return Message("{start} (document {number})", start=start, number=self.number)
+        return Message("{start} (document {number}, {record})", start=start, number=self.number, record=record)
 
 
 class Document(dict[str, Any]):
@@ -80,10 +84,9 @@ def read(text: str, file: str = "") -> list[Document]:
             documents.append(_document(loader, node, place))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        line = mark.line + 1 if mark else 1
-        words = ", ".join(part for part in (error.problem, error.context) if part)
-        where = f"{file}:{line}" if file else Message("line {line}", line=line)
-        raise InvalidInput(_unreadable(where, words), hint=NOTHING) from error
+        why = Message.joined(", ", [part for part in (error.problem, error.context) if part])
+        where = _start(file, mark.line + 1 if mark else 1)
+        raise InvalidInput(_unreadable(where, why), hint=NOTHING) from error
     except (yaml.YAMLError, RecursionError) as error:
         words = " ".join(str(error).split()) or type(error).__name__
         raise InvalidInput(_unreadable(file or Message("the text"), words), hint=NOTHING) from error
@@ -91,6 +94,11 @@ def read(text: str, file: str = "") -> list[Document]:
         many = Message("At most {count} documents can be applied at once.", count=DOCUMENTS_MOST)
         raise InvalidInput(many, hint="Split the file.")
     return documents
+
+
+def _start(file: str, line: int) -> Message:
+    place = Message("{file}:{line}", file=file, line=line)
+    return place if file else Message("line {line}", line=line)
 
 
 def _unreadable(place: str, error: str) -> Message:

@@ -25,6 +25,7 @@ SOURCE = ROOT / "web" / "source"
 SPEAKERS = (
     ROOT / "agent",
     *(ROOT / "collector" / name for name in ("edges", "flows", "domain", "store", "notify", "demo")),
+    ROOT / "collector" / "protocol.py",
 )
 SENTENCES = frozenset({"mark", "Message", "Reason"})
 CATALOGUE = ROOT / "web" / "locales" / "id" / "LC_MESSAGES" / "messages.po"
@@ -65,10 +66,15 @@ def messages() -> Iterator[tuple[str, str | tuple[str, ...]]]:
         with path.open("rb") as stream:
             for line, text, _, _ in extract("jinja2.ext:babel_extract", stream, options=options):
                 yield f"{path.relative_to(ROOT)}:{line}", text
-    for folder in SPEAKERS:
-        for path in sorted(folder.rglob("*.py")):
-            for line, text in _marked(path):
-                yield f"{path.relative_to(ROOT)}:{line}", text
+    for path in speaking():
+        for line, text in _marked(path):
+            yield f"{path.relative_to(ROOT)}:{line}", text
+
+
+def speaking() -> Iterator[Path]:
+    """The modules whose texts people read."""
+    for place in SPEAKERS:
+        yield from sorted(place.rglob("*.py")) if place.is_dir() else (place,)
 
 
 def _marked(path: Path) -> Iterator[tuple[int, str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.meta.locales import ROOT, SPEAKERS
+from tests.meta.locales import ROOT, speaking
 from tests.meta.sentences import findings
 
 EXCEPT = {
@@ -24,8 +24,7 @@ EXCEPT = {
 def test_no_sentence_is_put_together() -> None:
     wrong = [
         f"{path.relative_to(ROOT)}:{line}: {what}"
-        for folder in SPEAKERS
-        for path in sorted(folder.rglob("*.py"))
+        for path in speaking()
         if str(path.relative_to(ROOT)) not in EXCEPT
         for line, what in findings(path.read_text())
     ]

@@ -13,7 +13,7 @@ from aiohttp import web
 
 from collector.domain.access import Account, Role
 from collector.domain.errors import CollectorError, InvalidInput, NotFound
-from collector.domain.message import Message, mark
+from collector.domain.message import Message, Words, mark
 from collector.edges.http.context import Context, actor_of, context_of
 from collector.edges.http.errors import page_for
 from collector.edges.http.form import fields_of
@@ -79,7 +79,7 @@ async def show_all(request: web.Request) -> Page:
 
 async def _list(request: web.Request, *, wrong: CollectorError | None = None, **more: Any) -> Page:
     context, query = context_of(request), request.query
-    sort = order_of(query, _SORTS, usual="name", refused=mark("Accounts cannot be sorted by {name}."))
+    sort = order_of(query, _SORTS, usual="name", rows=Words("Accounts", "Akun"))
     page = page_of(query)
     everybody = await context.db.read(lambda connection: read_all(connection, context))
     found = [row for row in everybody if matches(row, query)]

@@ -76,8 +76,9 @@ def told_in(language: str, page: Page) -> Page:
     """The page with its texts in a language, for programs; pages of HTML translate them where they show them."""
     told = page.data["error"]
     texts: dict[str, Any] = {name: in_language(told[name], language) for name in ("title", "message", "hint")}
-    if "fields" in told:
-        texts["fields"] = {name: in_language(text, language) for name, text in told["fields"].items()}
+    for name in ("fields", "places"):
+        if name in told:
+            texts[name] = {field: in_language(text, language) for field, text in told[name].items()}
     return replace(page, data={"error": told | texts})
 
 

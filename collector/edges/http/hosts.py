@@ -12,6 +12,7 @@ from aiohttp import web
 from collector.domain.errors import InvalidInput, NotFound
 from collector.domain.interval import Span, subtract, union
 from collector.domain.message import Message, mark
+from collector.domain.registers import REGISTERS
 from collector.domain.registers.kinds import slugify
 from collector.domain.sample import State
 from collector.domain.series import LOOKBACK_MS
@@ -64,7 +65,7 @@ def _vital(row: dict[str, Any], position: int) -> float:
 async def show_all(request: web.Request) -> Page:
     """The list, narrowed and ordered as the address says."""
     context, query = context_of(request), request.query
-    sort = order_of(query, _SORTS, usual="state", refused=mark("Hosts cannot be sorted by {name}."))
+    sort = order_of(query, _SORTS, usual="state", rows=REGISTERS["host"].titles)
     page = page_of(query)
     everything = await context.db.read(board.host_lines)
     found = [line for line in everything if _matches(line, query)]

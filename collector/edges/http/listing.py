@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from collector.domain.errors import InvalidInput
-from collector.domain.message import Message
+from collector.domain.message import Message, Words
 from collector.edges.http.form import is_count
 
 PAGE_ROWS = 100
@@ -26,14 +26,14 @@ def rows_of(rows: Sequence[Row], page: int) -> Sequence[Row]:
     return rows[(page - 1) * PAGE_ROWS : page * PAGE_ROWS]
 
 
-def order_of(query: Mapping[str, str], orders: Mapping[str, Any], *, usual: str, refused: str) -> str:
+def order_of(query: Mapping[str, str], orders: Mapping[str, Any], *, usual: str, rows: Words) -> str:
     """The name of the order that is asked for.
 
     Args:
         query: Of the address.
         orders: Those that there are, by name.
         usual: For whoever asks for none.
-        refused: What cannot be sorted, with a place for the `name` of the order.
+        rows: What the list is of.
 
     Raises:
         InvalidInput: There is no such order.
@@ -41,7 +41,8 @@ def order_of(query: Mapping[str, str], orders: Mapping[str, Any], *, usual: str,
     sort = query.get("sort", usual)
     if sort.removeprefix(BACKWARDS) not in orders:
         known = Message("One of {known}.", known=", ".join(orders))
-        raise InvalidInput(Message(refused, name=sort), fields={"sort": known})
+        message = Message("{registers} cannot be sorted by '{name}'.", registers=rows, name=sort)
+        raise InvalidInput(message, fields={"sort": known})
     return sort
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from collector.domain.interval import Span
 from collector.domain.sample import State
+from collector.domain.status import Run
 from collector.flows.evaluate import Evaluator
 from collector.flows.quota import Limits
 from collector.languages import in_language
@@ -60,7 +61,7 @@ async def watched(stand: Receiver) -> tuple[Stream, Lane, int]:
     return stream, lane, start_ms
 
 
-def runs_of_the_check(stand: Receiver) -> list[status.Run]:
+def runs_of_the_check(stand: Receiver) -> list[Run]:
     return stand.db.read_now(lambda c: status.runs(c, [CHECK], Span(0, 1 << 60)))[CHECK]
 
 
@@ -101,6 +102,18 @@ async def test_a_layout_that_cannot_be_used_is_a_gap_with_its_reason(stand: Rece
     (gap,) = lost(stand, identity.agent_id)
     assert (gap.reason, gap.samples, gap.batches) == ("refused", 2, 2)
     assert "no metric name" in gap.detail
+    await stream.close()
+
+
+async def test_a_batch_from_the_future_is_a_gap_with_its_reason_in_either_language(stand: Receiver) -> None:
+    identity = stand.enrol()
+    stream = await stand.open(identity)
+    await stream.hear("welcome")
+    await stream.send(layout=DECLARATION)
+    await deliver(stream, Lane(), rows(1, 2), wall_ms=now_ms() + 3_600_000)
+    (gap,) = lost(stand, identity.agent_id)
+    assert (gap.reason, gap.detail) == ("refused", "its time lies more than five minutes in the future")
+    assert in_language(gap.detail, "id") == "waktunya lebih dari lima menit di masa depan"
     await stream.close()
 
 

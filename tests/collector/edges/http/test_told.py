@@ -51,6 +51,27 @@ async def test_a_form_says_what_is_wrong_in_the_readers_language(browser: Browse
     assert "Yang dikenal: " in text
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (
+            "register: host\nkey: new\nname: New\ncolour: red\n",
+            {"host/new.colour": "baris 4 (dokumen 1, host new): colour"},
+        ),
+        ("a: 1\n---\na: &x 1\nb: *x\n", "Dokumen tidak dapat dibaca: baris 4: alias (*nama) tidak didukung."),
+        ("a: 1\na: 2\n", "Dokumen tidak dapat dibaca: baris 2: 'a' ditulis dua kali."),
+        ("just text", "baris 1 (dokumen 1) bukan pasangan nama dan nilai."),
+    ],
+)
+async def test_where_documents_are_wrong_is_told_in_the_language_that_is_asked_for(
+    made: World, browser: Browser, text: str, told: object
+) -> None:
+    made.context.authenticate = signed_in("admin", by_token=True)
+    headers = {"Accept": "application/json", "Accept-Language": "id"}
+    problem = await (await browser.post("/api/v1/apply", data=text, headers=headers)).json()
+    assert told in (problem.get("places"), problem["detail"])
+
+
 async def test_a_program_is_refused_in_the_language_that_it_asks_for(made: World, browser: Browser) -> None:
     made.context.authenticate = signed_in("admin", by_token=True, language="id")
     body = {"key": "new", "name": "New", "site": 5}
@@ -64,3 +85,15 @@ async def test_a_program_is_refused_in_the_language_that_it_asks_for(made: World
     assert "Data host tidak dapat disimpan" in told["id"]
     assert told["en"] == told[""]
     assert "The host cannot be saved" in told["en"]
+
+
+@pytest.mark.parametrize(
+    ("path", "rows"), [("/hosts", "Host"), ("/settings/accounts", "Akun"), ("/registers/rule", "Aturan")]
+)
+async def test_an_order_that_there_is_not_is_refused_by_the_list_in_words(
+    browser: Browser, path: str, rows: str
+) -> None:
+    answer = await browser.get(path, params={"sort": "-colour"}, headers=INDONESIAN)
+    assert answer.status == 422
+    assert rows in (told := await answer.text())
+    assert "tidak dapat diurutkan menurut &#39;" in told
