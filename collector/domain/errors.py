@@ -4,7 +4,9 @@ CollectorError
  ├─ InvalidInput           what was given cannot be used; carries the fields
  ├─ NotFound               no such thing, or none that this person may see
  ├─ Conflict               true once, but not any more: changed by somebody else, or not in this state
- │   └─ Stale              the record is at another version than the change is based on
+ │   ├─ Stale              the record is at another version than the change is based on
+ │   ├─ Taken              what is to be made is there already
+ │   └─ InUse              something else refers to it
  ├─ Forbidden              known who you are, but you may not
  ├─ Unauthenticated        not known who you are
  ├─ TooMuch                over a limit; says which and when to come back
@@ -60,6 +62,14 @@ class Conflict(CollectorError):
 
 class Stale(Conflict):
     """The record is at another version than the one that the change is based on."""
+
+
+class Taken(Conflict):
+    """What is to be made is there already: the key is another record's."""
+
+
+class InUse(Conflict):
+    """Something else still refers to it."""
 
 
 class Forbidden(CollectorError):

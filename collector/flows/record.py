@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from collector.domain.errors import Conflict, Forbidden, InvalidInput, NotFound, Stale, StoreError
+from collector.domain.errors import Conflict, Forbidden, InUse, InvalidInput, NotFound, Stale, StoreError
 from collector.domain.message import Message
 from collector.domain.registers import named
 from collector.domain.registers import validate as check
@@ -215,7 +215,7 @@ class Recorder:
         found = store.referrers(connection, register, before.id)
         if found:
             names = ", ".join(f"{each.register} '{each.key}' ({each.field})" for each in found)
-            raise Conflict(
+            raise InUse(
                 Message("The {register} '{key}' is referred to by {names}.", register=spec.noun, key=key, names=names),
                 hint="Change those first.",
             )

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeVar, overload
 
 from sqlalchemy import ColumnElement, Connection, Select, Table, delete, exists, func, insert, or_, select, update
 
-from collector.domain.errors import Conflict, InvalidInput, NotFound, Stale
+from collector.domain.errors import InvalidInput, NotFound, Stale, Taken
 from collector.domain.message import Message
 from collector.domain.registers import REGISTERS, named
 from collector.domain.registers.base import Record, Register
@@ -311,12 +311,12 @@ def add(connection: Connection, which: str | type[Record], values: Mapping[str, 
         values: Every described field, and state, created_ms, changed_ms.
 
     Raises:
-        Conflict: The key is taken.
+        Taken: The key is another record's.
     """
     register = named(which)
     table = register_tables[register.name]
     if find(connection, register.name, values["key"]) is not None:
-        raise Conflict(
+        raise Taken(
             Message("There is already a {register} '{key}'.", register=register.noun, key=str(values["key"])),
             hint="Choose another key.",
         )
@@ -330,12 +330,13 @@ def change(connection: Connection, which: str | type[Record], before: Record, va
     """Replace a record by `values`, one version on, and return it.
 
     Raises:
-        Conflict: It is not at the version of `before` any more, or its new key is taken.
+        Stale: It is not at the version of `before` any more.
+        Taken: The new key is another record's.
     """
     register = named(which)
     table = register_tables[register.name]
     if values["key"] != before.key and find(connection, register.name, values["key"]) is not None:
-        raise Conflict(
+        raise Taken(
             Message("There is already a {register} '{key}'.", register=register.noun, key=str(values["key"])),
             hint="Choose another key.",
         )

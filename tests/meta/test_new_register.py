@@ -93,7 +93,8 @@ async def main(folder):
     assert (await client.post("/api/v1/supplier", json={"key": "b", "name": "B", "backup": "acme"})).status == 201
     refused = await client.delete("/api/v1/supplier/acme")
     assert refused.status == 409 and "supplier 'b' (backup)" in await refused.text()
-    assert (await client.delete("/api/v1/service/shop")).status == 409
+    used = await client.delete("/api/v1/service/shop")
+    assert (used.status, (await used.json())["title"]) == (409, "Still in use")
     found = await (await client.get("/api/v1/supplier?segment=strategic&services=shop&q=ac")).json()
     assert found["total"] == 1 and found["items"][0]["spend"] == "12.5", found
     gate = await client.post("/api/v1/supplier/acme/transitions/retire", json={"why": "old"})

@@ -110,6 +110,24 @@ async def test_a_change_based_on_an_older_version_fails_its_precondition(there: 
         assert {"409", "412"} <= declared(f"/api/v1/host/{{key}}{name}", method)
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "body", "title"),
+    [
+        ("PATCH", f"/api/v1/host/{HOST}", {"site": "Solo", "version": 99}, "Sudah didahului perubahan lain"),
+        ("POST", "/api/v1/host", {"key": HOST, "name": "Again"}, "Sudah ada"),
+        ("POST", f"/api/v1/host/{HOST}/transitions/reactivate", {"why": "x"}, "Tidak mungkin dalam keadaan sekarang"),
+        ("PATCH", "/api/v1/accounts/administrator", {"role": "viewer"}, "Tidak mungkin dalam keadaan sekarang"),
+    ],
+)
+async def test_a_conflict_is_called_what_it_is(
+    there: Fortress, method: str, path: str, body: object, title: str
+) -> None:
+    for name in ("idler", "leaver"):
+        await there.ask(ADMIN, "PATCH", f"/api/v1/accounts/{name}", json={"active": False})
+    headers = {"Accept-Language": "id"}
+    assert problem(await there.ask(ADMIN, method, path, headers=headers, json=body), 409)["title"] == title
+
+
 async def test_who_may_not_is_told_so_as_a_problem(there: Fortress) -> None:
     problem(await there.ask("anonymous", "GET", "/api/v1/host"), 401)
     problem(await there.ask("token read", "POST", "/api/v1/host", json={}), 403)
