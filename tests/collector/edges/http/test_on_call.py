@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from collector.store.database import Database
@@ -88,3 +90,16 @@ async def test_edit_opens_the_form_at_once(browser: Browser, page: str) -> None:
     text = await (await browser.get(page)).text()
     register, key = page.strip("/").split("/")
     assert f'href="/registers/{register.removesuffix("s")}/{key}/edit"' in text
+
+
+@pytest.mark.parametrize(
+    ("page", "way"),
+    [
+        ("/registers/check/shop.http", ["/registers/check"]),
+        ("/registers/host/web-1/edit", ["/registers", "/registers/host", "/registers/host/web-1"]),
+    ],
+)
+async def test_the_way_back_is_that_of_the_menu(browser: Browser, page: str, way: list[str]) -> None:
+    text = await (await browser.get(page)).text()
+    trail = text.partition('class="crumbs"')[2].partition("</ol>")[0]
+    assert re.findall(r'href="([^"]*)"', trail) == ["/", *way]
