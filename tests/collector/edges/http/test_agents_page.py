@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 
 from collector.domain import trust
 from collector.domain.sample import Accepted, Document
@@ -15,6 +16,7 @@ from collector.flows.checks import DeclaredChecks
 from collector.flows.enrol import Enroller
 from collector.store import agents as store
 from collector.store.database import Database
+from collector.store.schema import agent
 from tests.collector.edges.http import world
 from tests.collector.edges.http.conftest import Browser, Open, csrf_of
 from tests.collector.edges.http.world import World
@@ -115,3 +117,15 @@ async def test_checks_that_could_not_be_taken_are_told_in_the_readers_language(m
     assert "retries must be between 0 and 10" in await (await client.get(f"/agents/{one.id}")).text()
     text = await (await client.get(f"/agents/{one.id}", headers={"Cookie": "language=id"})).text()
     assert "retries harus antara 0 dan 10" in text
+
+
+@pytest.mark.parametrize(("offset_ms", "told"), [(4200.0, "4 s ahead"), (-4200.0, "4 s behind"), (-40.0, "40 ms")])
+async def test_a_clock_that_is_off_is_told_with_its_direction(
+    made: World, browser: Browser, offset_ms: float, told: str
+) -> None:
+    await made.db.write(lambda connection: connection.execute(update(agent).values(clock_offset_ms=offset_ms)))
+    one = (await (await browser.get("/agents.json")).json())["agents"][0]
+    assert f">{told}</td>" in await (await browser.get("/agents")).text()
+    host = await (await browser.get(f"/hosts/{one['host_key']}")).text()
+    assert f"<dd>{told}</dd>" in host
+    assert f'href="/agents/{one["agent"]["id"]}"' in host
