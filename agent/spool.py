@@ -64,6 +64,7 @@ class Spool:
             spool_file.mark(self._db, clean=False)
             if not any(lane.live for lane in self._lanes.values()):
                 self._lanes.open()
+        self._limit_pages, self._used_pages = limit_bytes // spool_file.PAGE_BYTES, self._pages()
 
     @classmethod
     def open(
@@ -152,7 +153,7 @@ class Spool:
         self, entries: Sequence[Entry], moment: Moment, layouts: Mapping[int, bytes]
     ) -> list[tuple[bytes, int]]:
         fresh: list[Batch] = []
-        limit_pages, dropped = self._room.pages(self._db, self._log_pages), self._lanes.dropped
+        self._limit_pages, dropped = self._room.pages(self._db, self._log_pages), self._lanes.dropped
         with self._transaction():
             self._lanes.flush()
             lane = self._lanes.live()
@@ -170,7 +171,7 @@ class Spool:
                         self._shelf.learn(layout_id, layouts[layout_id])
                 fresh.append(self._lanes.put(lane, entry, moment, will_stay=will_stay))
             self._lanes.save(lane)
-            self._bound.keep(moment, limit_pages, self._pages)
+            self._bound.keep(moment, self._limit_pages, self._pages)
         self._fresh = fresh if self._lanes.dropped == dropped else []
         if self._unsaved:
             LOG.warning("spool disk has room again lost_batches=%d", len(self._unsaved))
@@ -282,13 +283,13 @@ class Spool:
             return self._pages() * spool_file.PAGE_BYTES
 
     def samples(self, moment: Moment) -> list[Sample]:
-        """The spool about itself."""
+        """The spool about itself; its size and limit as of the newest beat."""
         with self._lock:
             oldest = self._shelf.oldest() if self.waiting() else 0
             return spool_meter.samples(
                 batches=self.waiting(),
-                used_bytes=self.used_bytes(),
-                limit_bytes=self._room.pages(self._db, self._log_pages) * spool_file.PAGE_BYTES,
+                used_bytes=self._used_pages * spool_file.PAGE_BYTES,
+                limit_bytes=self._limit_pages * spool_file.PAGE_BYTES,
                 oldest_seconds=max(0.0, (moment.wall_ms - oldest) / 1000) if oldest else 0.0,
                 dropped=self._lanes.dropped,
             )
@@ -337,7 +338,8 @@ class Spool:
         self._lanes.lose(lane, len(walls), GapReason.SPOOL_FULL, samples, (min(walls), max(walls)), moment)
 
     def _pages(self) -> int:
-        return spool_file.pages(self._db)[1] + self._log_pages
+        self._used_pages = spool_file.pages(self._db)[1] + self._log_pages
+        return self._used_pages
 
     def _just_stored(self, lane: OpenLane, from_seq: int, limit: int) -> list[Item]:
         """The newest beat from memory, where it is all that is asked for."""

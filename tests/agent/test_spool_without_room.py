@@ -141,6 +141,7 @@ def test_on_a_nearly_full_disk_the_spool_grows_no_further_and_declares_the_oldes
     assert sum(one.last_seq - one.seq + 1 for one in items if isinstance(one, Hole)) == spool.dropped_batches
     assert [one.seq for one in items if isinstance(one, Batch)][-1] == 200
     disk.spare_bytes = 10**12
+    spool.append([large(201)], at(201))
     assert shown_limit(spool) == 64 << 20
     told = [record.getMessage().partition(" limit")[0] for record in caplog.records]
     assert told == ["spool disk nearly full", "spool disk has room"]
