@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from aiohttp import web
@@ -33,12 +34,22 @@ async def show_active(request: web.Request) -> Page:
         keys = registers.keys_of(connection, "channel", given_up)
         return {
             "alerts": [shown(one) for one in firing],
-            "pending": [shown(one) for one in pending],
+            "pending": _waiting(connection, pending),
             "undelivered": [{"channel": keys.get(one, ""), "count": count} for one, count in given_up.items()],
             **audience(connection),
         }
 
     return Page("alerts.html", {"view": "active", **await context_of(request).db.read(read)})
+
+
+def _waiting(connection: Any, pending: Sequence[Kept]) -> list[dict[str, Any]]:
+    """Alerts that do not fire yet, each with the moment at which it does if nothing changes."""
+    keys = {one.labels.get("alertname", "") for one in pending}
+    lasts_ms = {rule.key: round(rule.for_seconds * 1000) for rule in registers.some_of(connection, "rule", "key", keys)}
+    return [
+        shown(one) | {"due_ms": one.alert.pending_ms + lasts_ms.get(one.labels.get("alertname", ""), 0)}
+        for one in pending
+    ]
 
 
 async def show_history(request: web.Request) -> Page:

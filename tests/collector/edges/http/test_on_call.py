@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 
-from collector.store.database import Database
+from collector.domain.alert import AlertState
+from collector.edges.http import format
+from collector.store import alerts
+from collector.store.database import Connection, Database
 from tests.collector.edges.http import world
 from tests.collector.edges.http.conftest import Browser, csrf_of
 from tests.collector.edges.http.world import World
@@ -103,3 +107,19 @@ async def test_the_way_back_is_that_of_the_menu(browser: Browser, page: str, way
     text = await (await browser.get(page)).text()
     trail = text.partition('class="crumbs"')[2].partition("</ol>")[0]
     assert re.findall(r'href="([^"]*)"', trail) == ["/", *way]
+
+
+async def test_an_alert_that_waits_says_when_it_fires(made: World, browser: Browser) -> None:
+    await made.registrar.edit(world.WHO, "rule", "filesystem-filling", {"for_seconds": 300})
+
+    def back(connection: Connection) -> int:
+        kept = alerts.load_open(connection)[0]
+        alerts.save(connection, [replace(kept, alert=replace(kept.alert, state=AlertState.PENDING, fired_ms=None))])
+        return kept.alert.pending_ms
+
+    pending_ms = await made.db.write(back)
+    (waiting,) = (await (await browser.get("/alerts.json")).json())["pending"]
+    assert waiting["due_ms"] == pending_ms + 300_000
+    text = await (await browser.get("/alerts")).text()
+    assert f'Fires <time datetime="{format.iso(waiting["due_ms"])}"' in text
+    assert f'<a href="/alerts/{waiting["id"]}">' in text
