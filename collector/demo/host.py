@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from collector.demo.documents import documents_of, processes_of
 from collector.demo.fleet import LocalCheck
 from collector.demo.machine import Machine, Numbers, Simulation
-from collector.demo.results import Watch, audible, results
+from collector.demo.probes import layout_of, rows
+from collector.demo.results import Watch, audible, looks, told
 from collector.demo.story import DAY_MS, HOUR_MS, MINUTE_MS, Story
 from collector.demo.stream import Content, Stream
 from collector.domain.interval import Span
@@ -71,11 +72,15 @@ class SimulatedHost:
         """Deliver what the checks found since the call before, up to `until_ms`; returns how many results went."""
         span, self._told_ms = Span(self._told_ms, until_ms), until_ms
         interval_ms = max(LOOK_MS, beat_of(self.story.now_ms - until_ms))
-        found = [one for watch in self.watches for one in results(watch, self.story, span, interval_ms=interval_ms)]
-        if found:
-            await self.stream.send(self.stream.live, _content(pb.Payload(results=found)))
+        payload = pb.Payload()
+        for watch in self.watches:
+            await self._look(watch, span, payload, interval_ms=interval_ms)
+        if payload.results:
+            await self.stream.send(self.stream.live, _content(pb.Payload(results=payload.results)))
+            for content in _in_parts(payload.rows):
+                await self.stream.send(self.stream.live, content)
             await self.stream.drain(self.stream.live)
-        return len(found)
+        return len(payload.results)
 
     async def beat(self, now_ms: int) -> None:
         """Deliver what was measured since the call before."""
@@ -84,23 +89,27 @@ class SimulatedHost:
         for row in self._rows(layout_id, np.array([now_ms], dtype=np.int64)):
             payload.rows.append(row)
         for watch in self.watches:
-            payload.results.extend(
-                results(watch, self.story, Span(self._told_ms, now_ms), interval_ms=watch.interval_ms)
-            )
+            await self._look(watch, Span(self._told_ms, now_ms), payload, interval_ms=watch.interval_ms)
         if now_ms - self._processes_ms >= PROCESSES_EVERY_MS:
             self._processes_ms = now_ms
             payload.documents.append(processes_of(self.machine, self._simulation.load, now_ms))
         self._told_ms = now_ms
         await self.stream.send(self.stream.live, Content(payload, now_ms))
 
+    async def _look(self, watch: Watch, span: Span, payload: pb.Payload, *, interval_ms: int) -> None:
+        """Put what a check found into a payload: its results, and the rows of its series."""
+        found = looks(watch, self.story, span, interval_ms=interval_ms)
+        if found:
+            layout_id = await self.stream.declare(layout_of(watch, interval_ms))
+            payload.results.extend(told(watch, one, interval_ms=interval_ms) for one in found)
+            for one, values in zip(found, rows(watch, found), strict=True):
+                payload.rows.append(pb.Row(layout_id=layout_id, wall_ms=one.wall_ms, values=values))
+
     def _batches(self, layout_id: int, span: Span, beat_ms: int) -> Iterator[Content]:
         phase = zlib.crc32(self.machine.name.encode()) % LIVE_BEAT_MS
         first = span.since_ms + (phase - span.since_ms) % beat_ms
         times = audible(np.arange(first, span.until_ms, beat_ms, dtype=np.int64), self.story, self.machine.name)
-        rows = self._rows(layout_id, times) if times.size else []
-        most = SERIES_A_BATCH // (len(rows[0].values) // 8) if rows else 1
-        for at in range(0, len(rows), most):
-            yield _content(pb.Payload(rows=rows[at : at + most]))
+        yield from _in_parts(self._rows(layout_id, times) if times.size else [])
 
     def _rows(self, layout_id: int, times: NDArray[np.int64]) -> list[pb.Row]:
         values: Numbers = self._simulation.rows(times)
@@ -131,7 +140,21 @@ def _days(span: Span) -> Iterator[Span]:
     yield from map(Span, inside, inside[1:])
 
 
+def _in_parts(rows: Iterable[pb.Row]) -> Iterator[Content]:
+    """Rows in batches that are not too large."""
+    some: list[pb.Row] = []
+    values = 0
+    for row in rows:
+        values += len(row.values) // 8
+        if some and values > SERIES_A_BATCH:
+            yield _content(pb.Payload(rows=some))
+            some, values = [], len(row.values) // 8
+        some.append(row)
+    if some:
+        yield _content(pb.Payload(rows=some))
+
+
 def _content(payload: pb.Payload) -> Content:
     """A batch is as old as the newest thing in it."""
-    newest = [one.wall_ms for one in payload.rows[-1:]] + [max((one.wall_ms for one in payload.results), default=0)]
+    newest = [max((one.wall_ms for one in found), default=0) for found in (payload.rows, payload.results)]
     return Content(payload, max(newest))

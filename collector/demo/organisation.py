@@ -20,6 +20,12 @@ FILE = "organisation.yaml"
 WHY = "simulated"
 DEFAULT_INTERVAL_SECONDS, DEFAULT_TIMEOUT_SECONDS = 30.0, 5.0
 
+TARGETS: Mapping[str, str] = {
+    **{"http": "url", "tcp": "address", "tls": "address", "dns": "query"},
+    **{"file": "path", "process": "process", "systemd": "unit"},
+}
+"""Kind of a check → the option that says what it looks at."""
+
 Document = Mapping[str, Any]
 
 
@@ -41,13 +47,20 @@ def watches(records: Collection[Document]) -> dict[str, list[Watch]]:
         if one["register"] == "check":
             interval_ms = round(one.get("interval_seconds", DEFAULT_INTERVAL_SECONDS) * 1000)
             timeout_ms = round(one.get("timeout_seconds", DEFAULT_TIMEOUT_SECONDS) * 1000)
-            watch = Watch(one["key"], one["host"], f"central:{one['key']}", one["kind"], interval_ms, timeout_ms)
+            key, kind, target = one["key"], one["kind"], _target(one["kind"], one["options"])
+            watch = Watch(key, one["host"], f"central:{key}", kind, interval_ms, timeout_ms, key, target)
             found[one["host"]].append(watch)
     for local in LOCAL_CHECKS:
         if local.host in hosts:
             interval_ms, timeout_ms = round(local.interval_seconds * 1000), round(local.timeout_seconds * 1000)
-            found[local.host].append(Watch(local.key, local.host, local.wire_id, local.kind, interval_ms, timeout_ms))
+            about = (local.name, _target(local.kind, local.options))
+            watch = Watch(local.key, local.host, local.wire_id, local.kind, interval_ms, timeout_ms, *about)
+            found[local.host].append(watch)
     return found
+
+
+def _target(kind: str, options: Mapping[str, Any]) -> str:
+    return str(options[TARGETS[kind]])
 
 
 def registrar_as_of(registrar: Registrar, at_ms: int) -> Registrar:

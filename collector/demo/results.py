@@ -32,9 +32,20 @@ class Watch(NamedTuple):
     kind: str
     interval_ms: int
     timeout_ms: int
+    name: str  # as its agent calls it
+    target: str  # what is looked at
 
 
-def results(watch: Watch, story: Story, span: Span, *, interval_ms: int) -> list[pb.CheckResult]:
+class Look(NamedTuple):
+    """What one look found."""
+
+    wall_ms: int
+    state: State
+    latency_seconds: float
+    reason: Message | None
+
+
+def looks(watch: Watch, story: Story, span: Span, *, interval_ms: int) -> list[Look]:
     """What `watch` found in `span`, looking every `interval_ms`."""
     times = _times(watch, story, span, interval_ms)
     states = np.full(times.size, int(State.UP))
@@ -45,23 +56,24 @@ def results(watch: Watch, story: Story, span: Span, *, interval_ms: int) -> list
         for at in inside.tolist():
             reasons[at] = incident.reason
     latencies = _latencies(watch, times, states)
-    return [
-        pb.CheckResult(
-            check_id=watch.wire_id,
-            wall_ms=wall_ms,
-            state=pb.State.Name(state),
-            latency_seconds=latency,
-            reason=reason or "",
-            wording=_wording(reason) if reason else None,
-            since_ms=wall_ms,
-            attempts=1,
-            interval_ms=interval_ms,
-            timeout_ms=watch.timeout_ms,
-        )
-        for wall_ms, state, latency, reason in zip(
-            times.tolist(), states.tolist(), latencies.tolist(), reasons, strict=True
-        )
-    ]
+    found = zip(times.tolist(), map(State, states.tolist()), latencies.tolist(), reasons, strict=True)
+    return [Look(*one) for one in found]
+
+
+def told(watch: Watch, look: Look, *, interval_ms: int) -> pb.CheckResult:
+    """A look as an agent tells it."""
+    return pb.CheckResult(
+        check_id=watch.wire_id,
+        wall_ms=look.wall_ms,
+        state=pb.State.Name(look.state),
+        latency_seconds=look.latency_seconds,
+        reason=look.reason or "",
+        wording=_wording(look.reason) if look.reason else None,
+        since_ms=look.wall_ms,
+        attempts=1,
+        interval_ms=interval_ms,
+        timeout_ms=watch.timeout_ms,
+    )
 
 
 def _wording(value: Value) -> pb.Reason:

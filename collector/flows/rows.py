@@ -145,6 +145,9 @@ class RowJudge:
         arrived = [one for one in arrived if len(one.row.values) == plan.layout.row_bytes]
         if not arrived:
             return []
+        if not plan.compiled:  # as with most checks
+            self._remember(layout_id, arrived)
+            return []
         rows = self._rows(layout_id, arrived)
         changes: list[Change] = []
         with np.errstate(all="ignore"):  # entered once: for a single row it costs as much as a comparison
@@ -170,13 +173,18 @@ class RowJudge:
         width = len(arrived[0].row.values) // 8
         nothing = Row(layout_id, 0, b"\xff" * 8 * width)  # all bits set is a NaN
         known = [self._before.get((one.host_id, layout_id, one.live), nothing) for one in arrived]
-        for one, before in zip(arrived, known, strict=True):
-            if before.wall_ms < one.row.wall_ms:
-                self._before[one.host_id, layout_id, one.live] = one.row
+        self._remember(layout_id, arrived)
         walls = np.array([one.row.wall_ms for one in arrived], dtype=float).reshape(-1, 1)
         since = np.array([before.wall_ms for before in known], dtype=float).reshape(-1, 1)
         seconds = np.where((since > 0) & (since < walls), (walls - since) / MILLISECONDS, np.nan)
         return Rows(_matrix((one.row for one in arrived), width), _matrix(known, width), seconds, walls / MILLISECONDS)
+
+    def _remember(self, layout_id: int, arrived: Iterable[Arrived]) -> None:
+        for one in arrived:
+            place = (one.host_id, layout_id, one.live)
+            before = self._before.get(place)
+            if before is None or before.wall_ms < one.row.wall_ms:
+                self._before[place] = one.row
 
     def _candidates(
         self, rule: Rule, values: Matrix, arrived: Sequence[Arrived], standing: Mapping[Key, Kept | None]

@@ -6,12 +6,13 @@ import asyncio
 import contextlib
 
 import aiohttp
+import numpy as np
 import pytest
 
 from collector.demo import fill, live
 from collector.demo.host import beat_of
 from collector.demo.organisation import documents, watches
-from collector.demo.results import results
+from collector.demo.results import looks
 from collector.demo.story import DAY_MS, HOUR_MS, WESTERN_TIME_MS, tell
 from collector.domain.errors import Conflict
 from collector.domain.interval import Span
@@ -96,7 +97,7 @@ async def test_a_power_cut_is_unknown_until_the_host_speaks_again(filled: Filled
     interval_ms = beat_of(filled.span.until_ms - silence.since_ms)
     before = Span(silence.since_ms - HOUR_MS, silence.since_ms)
     ends = [
-        results(one, story, before, interval_ms=interval_ms)[-1].wall_ms + reach_ms(interval_ms, one.timeout_ms)
+        looks(one, story, before, interval_ms=interval_ms)[-1].wall_ms + reach_ms(interval_ms, one.timeout_ms)
         for one in told
     ]
     # Evidence reaches two intervals and a timeout beyond the last result; the first result comes with the power.
@@ -122,6 +123,21 @@ async def test_the_month_of_rows_can_be_selected(filled: Filled):
     srv = by_mountpoint["/srv"]
     assert srv.times.size > DAYS * 140
     assert srv.values[0] > srv.values[-1] > 0
+
+
+async def test_the_page_of_a_check_draws_how_long_each_look_took(filled: Filled):
+    def read(connection):
+        return [registers.by_key(connection, "check", key) for key in ("shop.page", "warehouse.page")]
+
+    for check in await filled.collector.db.read(read):
+        matchers = (Matcher("__name__", "=", "probe_duration_seconds"), Matcher("check", "=", check.key))
+        found = await asyncio.to_thread(
+            filled.collector.series.select, matchers, *filled.span, host_ids=[check.host], resolution_ms=0
+        )
+        times = np.concatenate([one.times for one in found])
+        assert times.size > DAYS * 140
+        assert {one.labels["target"] for one in found} == {check.options["url"]}
+        assert times.max() > filled.span.until_ms - HOUR_MS / 6
 
 
 async def test_rows_of_the_power_cut_are_missing_and_the_host_booted_after_it(filled: Filled):

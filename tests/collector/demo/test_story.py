@@ -12,7 +12,7 @@ from collector.demo.fleet import LOCAL_CHECKS, MACHINES
 from collector.demo.flow import Beat, Summary
 from collector.demo.machine import Machine, Simulation, Stress
 from collector.demo.organisation import documents, watches
-from collector.demo.results import results
+from collector.demo.results import looks
 from collector.demo.story import DAY_MS, HOUR_MS, tell
 from collector.demo.terminal import Terminal
 from collector.domain.interval import Span
@@ -79,7 +79,7 @@ def test_a_check_looks_on_its_beat_and_wherever_its_state_changes():
     now_ms = START_MS + 29 * DAY_MS
     story = tell(START_MS, now_ms)
     watch = next(one for one in watches(documents(["lb-1"]))["lb-1"] if one.key == "shop.page")
-    found = results(watch, story, Span(START_MS, now_ms), interval_ms=BEAT_MS)
+    found = looks(watch, story, Span(START_MS, now_ms), interval_ms=BEAT_MS)
     walls = [one.wall_ms for one in found]
     assert walls[0] == START_MS
     assert max(np.diff(walls)) == BEAT_MS
@@ -92,7 +92,7 @@ def test_one_host_more_or_less_does_not_change_what_others_did():
     story = tell(START_MS, START_MS + 29 * DAY_MS)
     alone, together = (watches(documents(hosts))["lb-1"] for hosts in (["lb-1"], ["lb-1", "app-1"]))
     assert alone == together
-    assert results(alone[0], story, span, interval_ms=BEAT_MS) == results(together[0], story, span, interval_ms=BEAT_MS)
+    assert looks(alone[0], story, span, interval_ms=BEAT_MS) == looks(together[0], story, span, interval_ms=BEAT_MS)
 
 
 def test_the_organisation_is_as_large_as_promised_and_hangs_together():
