@@ -21,8 +21,8 @@ from collector.store.status import Transition
 ACTIVE, RETIRE = "active", "retire"
 WHY = {"paused": Message("the check is paused"), "retired": Message("the check is retired")}
 IN_USE = Words(
-    "services use it: {0}. Take it out of them first, or they stay unknown",
-    "dipakai oleh layanan: {0}. Keluarkan dahulu dari sana, atau statusnya tetap tidak diketahui",
+    "services use it: {0}. Take it out of their members first; until then it can be paused",
+    "dipakai oleh layanan: {0}. Keluarkan dahulu dari anggota layanan itu; sementara itu pemeriksaan dapat dijeda",
 )
 
 

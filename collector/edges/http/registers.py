@@ -24,7 +24,7 @@ from collector.edges.http.errors import page_for
 from collector.edges.http.form import is_count
 from collector.edges.http.listing import page_of
 from collector.edges.http.routing import Page, Permission, Route
-from collector.flows import manifest
+from collector.flows import manifest, stopped
 from collector.languages import in_language
 from collector.notify.webhook import new_secret
 from collector.store import audit
@@ -146,6 +146,7 @@ async def _record(
             "record": store.shown(connection, register.name, [found])[0],
             "history": audit.history(connection, register.name, record_id=found.id, most=HISTORY_ROWS),
             "referrers": store.referrers(connection, register.name, found.id),
+            "users": [one.key for one in stopped.users(connection, found.id)] if register.name == CHECK else [],
             "kept": register.kept(found),
             "watched": checks.watched(connection, found, span) if span else None,
             "timed": span is not None and found.kind not in checks.LOCAL,

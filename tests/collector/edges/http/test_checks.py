@@ -7,10 +7,11 @@ import pytest
 
 from collector.domain.sample import Accepted, Row
 from collector.domain.series import Column, Kind, Layout
+from collector.flows import stopped
 from collector.store.database import Database
 from collector.store.series.layouts import encode, identify
 from tests.collector.edges.http import world
-from tests.collector.edges.http.conftest import Browser
+from tests.collector.edges.http.conftest import Browser, csrf_of
 from tests.collector.edges.http.world import MINUTE_MS, WHO, World
 
 STEP_MS = 30_000
@@ -48,6 +49,27 @@ async def test_a_checks_page_says_its_state_its_reason_and_its_past(browser: Bro
 async def test_a_span_that_makes_no_sense_is_refused(browser: Browser, query: str) -> None:
     for address in ("/registers/check/shop.http", "/checks/shop.http/latency"):
         assert (await browser.get(f"{address}?{query}")).status == 422
+
+
+async def test_a_check_in_use_leads_to_the_services_that_keep_it_from_being_retired(
+    made: World, browser: Browser
+) -> None:
+    made.registrar.on_step("check", stopped.in_use)
+    headers = await csrf_of(browser)
+    address, form = "/registers/check/shop.http/transitions", {"transition": "retire", "why": "old"}
+    refused = await browser.post(address, data=form, headers=headers)
+    page = await refused.text()
+    assert refused.status == 422
+    assert "services use it: shop. Take it out of their members first" in page
+    assert '<a class="link" href="/registers/service/shop/edit#field-members">shop</a>' in page
+    assert 'id="field-members"' in await (await browser.get("/registers/service/shop/edit")).text()
+    told = await browser.post("/api/v1/check/shop.http/transitions/retire", json={"why": "old"}, headers=headers)
+    assert "until then it can be paused" in (await told.json())["fields"]["services"]
+    members = (await (await browser.get("/api/v1/service/shop")).json())["members"]
+    left = {"members": [one for one in members if one != "shop.http"]}
+    await browser.patch("/api/v1/service/shop", json=left, headers=headers)
+    assert "edit#field-members" not in await (await browser.get("/registers/check/shop.http")).text()
+    assert (await browser.post(address, data=form, headers=headers, allow_redirects=False)).status == 303
 
 
 async def test_latency_is_that_of_the_check_and_of_no_other(made: World, browser: Browser) -> None:
