@@ -12,8 +12,7 @@ from tests.system.product import HOST, Product, free_ports, measured, product, w
 
 pytestmark = pytest.mark.system
 
-INTERVAL_SECONDS, FOR_SECONDS = 300, 30
-"""The agent may say only ten seconds after the first result which check that was, and /metrics is some seconds old."""
+INTERVAL_SECONDS, FOR_SECONDS = 300, 12
 SLACK_SECONDS = 6.0
 """A tick, and what an agent that came back is given to bring what it kept."""
 RULE = f"""
@@ -25,6 +24,7 @@ measure: check_state
 comparison: ">="
 level: 3
 for_seconds: {FOR_SECONDS}
+severity: info
 """
 
 
@@ -33,9 +33,9 @@ def firing(running: Product) -> list[Any]:
 
 
 def is_pending(running: Product) -> bool:
-    return bool(
-        re.search(r'^sigap_alerts\{state="pending".*\} 1', running.browser.request("GET", "/metrics").text, re.M)
-    )
+    """By its severity: on a busy machine shipped rules have something to say too."""
+    said = running.browser.request("GET", "/metrics").text
+    return bool(re.search(r'^sigap_alerts\{state="pending",severity="info"\} 1', said, re.M))
 
 
 def test_an_alert_about_a_slow_check_fires_in_time_although_the_collector_was_restarted() -> None:
@@ -56,7 +56,7 @@ retries = 0
         wait_for(lambda: HOST in running.hosts(), 20, "the host is there")
         running.stop()
         running.start()  # The agent looks at its start, and then not for five minutes.
-        wait_for(lambda: is_pending(running), FOR_SECONDS, "the alert is pending")
+        wait_for(lambda: is_pending(running), 20, "the alert is pending")
         began = time.time()
         running.stop()
         running.start()
