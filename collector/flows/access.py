@@ -154,32 +154,20 @@ class Access:
         """Whether a link to choose a password can be used; looking does not use it up."""
         now_ms = self._clock()
 
-        def look(connection: Connection) -> bool:
-            account_id = links.usable(connection, link, "reset", now_ms)
-            account = accounts.by_id(connection, account_id) if account_id is not None else None
-            return account is not None and account.active
-
         try:
-            return await self._db.read(look)
+            await self._db.read(lambda connection: links.resettable(connection, link, now_ms))
         except Unauthenticated:
             return False
+        return True
 
     async def reset_password(self, link: str, *, password: str, browser: Browser = SOMEWHERE) -> SignedIn:
         """Set the password of the account that a one-time link was made for, end its sessions, and sign it in."""
         now_ms = self._clock()
-
-        def find(connection: Connection) -> Account:
-            account_id = links.usable(connection, link, "reset", now_ms)
-            account = accounts.by_id(connection, account_id) if account_id is not None else None
-            if account is None or not account.active:
-                raise Unauthenticated("This link is not valid any more.", hint=links.HINTS["reset"])
-            return account
-
-        account = await self._db.read(find)
+        account = await self._db.read(lambda connection: links.resettable(connection, link, now_ms))
         hashed = await self.passwords.accept(password, account.name)
 
         def work(connection: Connection) -> None:
-            find(connection)
+            links.resettable(connection, link, now_ms)
             links.use(connection, link, "reset", now_ms)
             self._set_password(connection, account, hashed, now_ms)
             accounts.forgive(connection, [f"name:{account.name}"])
@@ -199,7 +187,10 @@ class Access:
             log.warning("sign-in failed address=%s", address)
             raise Unauthenticated(WRONG)
         assert usable is not None
-        signed_in = await self._open(usable.id, Browser(address, agent), password_hash=usable.password_hash)
+        stored = usable.password_hash
+        if self.passwords.is_dated(stored):
+            stored = await self._renewed(usable, password)
+        signed_in = await self._open(usable.id, Browser(address, agent), password_hash=stored)
         await self._db.write(lambda connection: accounts.forgive(connection, who))
         return signed_in
 
@@ -338,6 +329,12 @@ class Access:
         sessions.end_all(connection, account.id)
         accounts.drop_links_of(connection, account.id)
         accounts.note(connection, account.id, "password", who=account.name, now_ms=now_ms)
+
+    async def _renewed(self, account: Account, password: str) -> str:
+        """The account's hash, made as they are today; of several who sign in with it at once, one is the first."""
+        old, anew = account.password_hash, await self.passwords.hash(password)
+        now = await self._db.write(lambda connection: accounts.renew_hash(connection, account.id, old, anew))
+        return now if now == anew or await self.passwords.fits(now, password) else old
 
     async def _open(self, account_id: int, browser: Browser, *, password_hash: str | None = None) -> SignedIn:
         token, now_ms = secrets.token_urlsafe(32), self._clock()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 
+from collector.domain.access import Account
 from collector.domain.errors import Unauthenticated
 from collector.domain.registers.words import Words
 from collector.store import accounts
@@ -44,6 +45,19 @@ def usable(connection: Connection, link: str, purpose: str, now_ms: int) -> int 
     if row.used_ms is not None:
         raise Unauthenticated("This link was used already.", hint=HINTS[purpose])
     return row.account_id
+
+
+def resettable(connection: Connection, link: str, now_ms: int) -> Account:
+    """The account whose password a link lets choose; looking does not use it up.
+
+    Raises:
+        Unauthenticated: The link is not usable, or its account is not.
+    """
+    account_id = usable(connection, link, "reset", now_ms)
+    account = accounts.by_id(connection, account_id) if account_id is not None else None
+    if account is None or not account.active:
+        raise Unauthenticated("This link is not valid any more.", hint=HINTS["reset"])
+    return account
 
 
 def use(connection: Connection, link: str, purpose: str, now_ms: int) -> int | None:

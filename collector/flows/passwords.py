@@ -45,8 +45,16 @@ class Passwords:
         async with self._estimating:
             score, flaw = await asyncio.to_thread(estimate, password, rules.names_of(name))
         rules.judge(score, flaw)
+        return await self.hash(password)
+
+    async def hash(self, password: str) -> str:
+        """The hash of a password that was accepted before."""
         async with self._slots:
-            return await asyncio.to_thread(self._hasher.hash, password)
+            return await asyncio.to_thread(self._hasher.hash, rules.normal(password))
+
+    def is_dated(self, stored: str) -> bool:
+        """Whether a hash was made with other parameters than those of today."""
+        return self._hasher.check_needs_rehash(stored)
 
     async def fits(self, stored: str, password: str) -> bool:
         """Whether `password` is the one behind the hash; without a hash it takes as long, and is not."""

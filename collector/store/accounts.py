@@ -91,6 +91,14 @@ def change(connection: Connection, account_id: int, **values: Any) -> None:
     connection.execute(update(person_account).where(person_account.c.id == account_id).values(**values))
 
 
+def renew_hash(connection: Connection, account_id: int, old: str, anew: str) -> str:
+    """Put another hash of the same password in place of `old` if that still stands; returns the one that stands."""
+    stands = (person_account.c.id == account_id, person_account.c.password_hash == old)
+    connection.execute(update(person_account).where(*stands).values(password_hash=anew))
+    account = by_id(connection, account_id)
+    return account.password_hash if account else ""
+
+
 def note(
     connection: Connection,
     account_id: int,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from argon2 import PasswordHasher
 from sqlalchemy import text
 
 from collector.domain.access import Lifetime, Role, Scope
@@ -12,6 +13,7 @@ from collector.domain.errors import Conflict, Forbidden, InvalidInput, TooMuch, 
 from collector.domain.registers.base import Actor
 from collector.flows.access import Access
 from collector.flows.accounts import Accounts
+from collector.store import accounts
 from collector.store.database import Database
 from tests.collector.clock import Clock
 
@@ -65,6 +67,32 @@ async def test_a_session_ends_when_idle_and_in_any_case(access: Access, clock: C
     token = (await access.sign_in("siti", PASSWORD, address="::1")).token
     clock.now_ms += 1_800_000
     assert await access.whose(token) is None
+
+
+def stored_hash(database: Database) -> str:
+    account = database.read_now(lambda connection: accounts.by_name(connection, "siti"))
+    assert account is not None
+    return account.password_hash
+
+
+async def test_a_hash_of_former_parameters_is_made_anew_at_sign_in(database: Database, access: Access) -> None:
+    session = await set_up(access)
+    former = PasswordHasher(time_cost=1, memory_cost=1_024, parallelism=1).hash(PASSWORD)
+    before = await access.whose(session)
+    assert before is not None
+    database.write_now(lambda connection: accounts.change(connection, before.id, password_hash=former))
+    with pytest.raises(Unauthenticated):
+        await access.sign_in("siti", "not the phrase at all", address="::1")
+    assert stored_hash(database) == former
+    tries = [access.sign_in("siti", PASSWORD, address="::2") for _ in range(3)]
+    assert {one.account.name for one in await asyncio.gather(*tries)} == {"siti"}
+    renewed = stored_hash(database)
+    assert renewed.startswith("$argon2id$v=19$m=47104,t=1,p=1$")
+    await access.sign_in("siti", PASSWORD, address="::2")
+    assert stored_hash(database) == renewed
+    account = await access.whose(session)
+    assert account is not None, "open sessions go on"
+    assert account.version == before.version, "it is no change of the account"
 
 
 async def test_signing_out_and_a_new_password_end_sessions(access: Access) -> None:
@@ -125,13 +153,13 @@ async def test_tokens_carry_no_more_than_their_scope_and_owner(
 ) -> None:
     owner = await access.whose(await set_up(access))
     assert owner is not None
-    accounts = Accounts(database, clock=clock, passwords=access.passwords)
-    await accounts.add(Actor("siti", "admin"), name="budi", role=Role.VIEWER, password=PASSWORD)
+    people = Accounts(database, clock=clock, passwords=access.passwords)
+    await people.add(Actor("siti", "admin"), name="budi", role=Role.VIEWER, password=PASSWORD)
     viewer = (await access.sign_in("budi", PASSWORD, address="::1")).account
     with pytest.raises(Forbidden):
         await access.new_token(viewer, "script", Scope.WRITE)
     with pytest.raises(Forbidden):
-        await accounts.add(Actor("budi", "viewer"), name="eve", role=Role.ADMIN)
+        await people.add(Actor("budi", "viewer"), name="eve", role=Role.ADMIN)
     token = await access.new_token(owner, "prometheus", Scope.READ, days=1)
     assert await access.token_owner(token.secret) == (owner, Role.VIEWER)
     assert await access.token_owner(token.secret + "x") is None
