@@ -41,8 +41,9 @@ from collector.store.series.layouts import encode, identify
 from protos.telemetry.v1 import telemetry_pb2 as pb
 from tests.browser.chromium import PROGRAM, chromium
 from tests.collector.delivery import DELIVER, Lane, Stream, now_ms
+from tests.ports import free_ports
 from tests.security.fortress import ADMINISTRATOR, HOST, Fortress, pretty
-from tests.system.product import free_ports, program
+from tests.system.product import program
 
 MARK = "pwned"
 HTML = (

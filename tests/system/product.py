@@ -15,12 +15,13 @@ import tempfile
 import time
 import urllib.parse
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from collector.domain.registers.kinds import slugify
 from collector.remote import Remote
+from tests.ports import free_ports
 
 PROGRAMS = Path(sys.executable).parent
 SIGAP, SIGAP_AGENT = str(PROGRAMS / "sigap"), str(PROGRAMS / "sigap-agent")
@@ -34,15 +35,6 @@ LOG_CHARACTERS = 8_000
 TRACE = "Traceback (most recent call last)"
 
 T = TypeVar("T")
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on."""
-    with ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
 
 
 def wait_for(condition: Callable[[], T], seconds: float, what: str = "") -> T:

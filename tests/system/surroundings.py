@@ -17,7 +17,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tests.system.product import free_ports, wait_for
+from tests.ports import free_ports
+from tests.system.product import wait_for
 
 START_SECONDS = 10.0
 TOLERANCE_SECONDS = 300

@@ -14,9 +14,10 @@ from typing import Any
 
 import pytest
 
+from tests.ports import free_ports
 from tests.system.product import HOST, Product, measured, product, program, wait_for
 from tests.system.shop import SERVICE, agent_text, is_seen
-from tests.system.surroundings import Service, free_ports, service
+from tests.system.surroundings import Service, service
 
 SHIPPED = Path(__file__).parents[2] / "deploy" / "prometheus" / "prometheus.yml"
 MANUAL = Path(__file__).parents[2] / "web" / "docs"

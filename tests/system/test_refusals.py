@@ -13,13 +13,13 @@ from subprocess import CompletedProcess
 
 import pytest
 
+from tests.ports import free_ports
 from tests.system.product import (
     SIGAP,
     SIGAP_AGENT,
     TRACE,
     Product,
     clean_environment,
-    free_ports,
     product,
     run,
     short_folder,

@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from tests.system.product import HOST, Product, free_ports, measured, product, wait_for
+from tests.ports import free_ports
+from tests.system.product import HOST, Product, measured, product, wait_for
 from tests.system.shop import SERVICE, agent_text, is_seen, is_up, shop, told
 from tests.system.surroundings import Receiver, service
 

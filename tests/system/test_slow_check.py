@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.system.product import HOST, Product, free_ports, measured, product, wait_for
+from tests.ports import free_ports
+from tests.system.product import HOST, Product, measured, product, wait_for
 
 pytestmark = pytest.mark.system
 

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.product import SIGAP, Product, free_ports, product, wait_for
+from tests.ports import free_ports
+from tests.system.product import SIGAP, Product, product, wait_for
 
 pytestmark = pytest.mark.system
 

@@ -248,8 +248,15 @@ def site() -> Iterator[str]:
         yield f"http://127.0.0.1:{port}"
 
 
+@contextmanager
+def refusing() -> Iterator[int]:
+    """A port on which nothing listens, and nobody else can meanwhile: it is bound, so the kernel refuses for it."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield int(taken.getsockname()[1])
+
+
 @pytest.fixture
-def closed_port() -> int:
-    """A port on which nothing listens."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
+def closed_port() -> Iterator[int]:
+    with refusing() as port:
+        yield port

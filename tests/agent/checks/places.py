@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager
 
 from agent.probes.dns_message import TYPES
 
-from .conftest import Authority, black_hole, listener, responder, website
+from .conftest import Authority, black_hole, listener, refusing, responder, website
 
 SLOW_SECONDS = 0.3
 FOREVER_SECONDS = 3.0
@@ -133,8 +133,7 @@ def places(authority: Authority) -> Iterator[dict[str, int]]:
         found["dns_silent"] = stack.enter_context(black_hole())
         found["six"] = stack.enter_context(website(address="::1"))
         found["dns_long"] = stack.enter_context(_both_ways())
-        with black_hole(socket.SOCK_STREAM) as port:
-            found["closed"] = port
+        found["closed"] = stack.enter_context(refusing())
         yield found
 
 

@@ -19,6 +19,7 @@ import pytest
 
 from agent.probes.textfile import LABEL, LINE
 from agent.sample import State
+from tests.ports import free_ports
 
 from .conftest import Authority
 from .places import SLOW_SECONDS, places
@@ -193,8 +194,7 @@ def exporter(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> 
     file = tmp_path_factory.mktemp("blackbox") / "blackbox.yml"
     # JSON is YAML too.
     file.write_text(json.dumps({"modules": modules}).replace(json.dumps(CA), json.dumps(authority.file)))
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        address = f"127.0.0.1:{free.getsockname()[1]}"
+    address = f"127.0.0.1:{free_ports(1)[0]}"
     log = file.parent / "log"
     command = [binary, f"--config.file={file}", f"--web.listen-address={address}"]
     with (

@@ -6,19 +6,16 @@ They are forked from a server that has imported everything, so that a life costs
 from __future__ import annotations
 
 import multiprocessing
-import random
 import signal
-import socket
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from tests.ports import free_ports
 from tests.system.killing import agent, collector
 
-PORTS = range(20_000, 32_000)
-"""Below the range that outgoing connections are given, or an agent could take the port of a collector that is away."""
 START_SECONDS = 30.0
 STOP_SECONDS = 100.0
 POLL_SECONDS = 0.01
@@ -139,18 +136,3 @@ def until(condition: Callable[[], bool], what: str, *, seconds: float = START_SE
     while not condition():
         assert time.monotonic() < deadline, f"{what}: not within {seconds:g} s"
         time.sleep(POLL_SECONDS)
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports of this host that nobody listens on."""
-    found: list[int] = []
-    for port in random.SystemRandom().sample(PORTS, 100):
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        found.append(port)
-        if len(found) == count:
-            return found
-    raise AssertionError("no free ports")
