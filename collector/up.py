@@ -45,7 +45,7 @@ FRUGAL = {
     "MALLOC_MMAP_THRESHOLD_": "65536",
     "PYTHONNODEBUGRANGES": "1",
 }
-"""So that the C library holds no memory for each thread and gives back what is free, and Python keeps no columns for
+"""So that the C library holds no memory for each thread and little of what is free, and Python keeps no columns for
 marks below the lines of traces; as in the unit of systemd."""
 RESTART_SECONDS = (1.0, 2.0, 5.0, 10.0, 30.0)
 CALM_SECONDS = 60.0
