@@ -2,37 +2,15 @@
 
 from __future__ import annotations
 
-import pytest
-
 from collector.domain.alert import AlertState
 from collector.domain.sample import State
-from collector.store import status
-from collector.store.database import Database
-from tests.collector.flows.watch import SECOND, START, Watch
+from tests.collector.flows.watch import A_CHECK_IS_DOWN, HOUR, SECOND, START, Watch
 
 UP, DOWN = State.UP, State.DOWN
-HOUR = 3600 * SECOND
-A_CHECK_IS_DOWN = ("down", "check_state", 2)
-"""Key, measure and level of a rule."""
 
 
-@pytest.fixture
-async def watch(database: Database) -> Watch:
-    world = Watch(database)
-    await world.build()
-    return world
-
-
-def seen_hourly(watch: Watch, name: str, state: State, *, live: bool = True) -> None:
-    watch.arrive([watch.result(name, state, reason="refused", step_ms=HOUR)], live=live)
-
-
-async def register(watch: Watch, name: str) -> int:
-    """Make a check, which the evaluator does not know before its next tick."""
-    data = {"key": name, "name": name, "host": "web-1", "kind": "tcp", "options": {"address": "x:1"}}
-    check = await watch.registrar.create("test", "check", {**data, "interval_seconds": HOUR / SECOND})
-    watch.database.write_now(lambda c: status.bind(c, "a1", f"local:{name}", check_id=check.id))
-    return int(check.id)
+def seen_hourly(watch: Watch, name: str, state: State) -> None:
+    watch.arrive([watch.result(name, state, reason="refused", step_ms=HOUR)])
 
 
 async def hourly(watch: Watch) -> None:
@@ -41,7 +19,7 @@ async def hourly(watch: Watch) -> None:
 
 async def test_the_first_result_of_a_new_check_is_told_without_waiting_for_the_second(watch: Watch) -> None:
     await watch.rule(*A_CHECK_IS_DOWN)
-    await register(watch, "backup")
+    await watch.declare("backup")
     seen_hourly(watch, "backup", DOWN)
     assert watch.alerts() == []
     await watch.later(1)
@@ -55,7 +33,7 @@ async def test_the_first_result_of_a_new_check_is_told_without_waiting_for_the_s
 
 async def test_a_duration_counts_from_the_result_that_came_too_early(watch: Watch) -> None:
     await watch.rule(*A_CHECK_IS_DOWN, for_seconds=20)
-    await register(watch, "backup")
+    await watch.declare("backup")
     seen_hourly(watch, "backup", DOWN)
     await watch.later(19)
     assert [one.alert.state for one in watch.alerts()] == [AlertState.PENDING]
@@ -86,15 +64,13 @@ async def test_a_state_that_is_told_already_is_not_told_again_by_another_rule_or
     await watch.rule(*A_CHECK_IS_DOWN)
     seen_hourly(watch, "web", DOWN)
     await watch.rule("other", "check_state", 2, selector={"check": "db"})
-    watch.evaluator = watch.another()
-    await watch.evaluator.start()
+    await watch.restart()
     assert watch.told() == [("firing", "down")]
 
 
 async def test_a_collector_that_died_before_it_judged_does_so_when_it_is_back(watch: Watch) -> None:
     await watch.rule(*A_CHECK_IS_DOWN)
-    await register(watch, "backup")
+    await watch.declare("backup")
     seen_hourly(watch, "backup", DOWN)
-    watch.evaluator = watch.another()
-    await watch.evaluator.start()
+    await watch.restart()
     assert watch.told() == [("firing", "down")]

@@ -13,18 +13,10 @@ from collector.domain.sample import Accepted, Row, State
 from collector.flows.evaluate import SILENT_AFTER_MS
 from collector.flows.presence import GRACE_MS
 from collector.store import agents, sla, status
-from collector.store.database import Database
 from collector.store.schema import agent
 from tests.collector.flows.watch import BARE_ID, SECOND, START, STEP, Watch
 
 UP, DOWN, DEGRADED, UNKNOWN = State.UP, State.DOWN, State.DEGRADED, State.UNKNOWN
-
-
-@pytest.fixture
-async def watch(database: Database) -> Watch:
-    world = Watch(database)
-    await world.build()
-    return world
 
 
 async def beats(watch: Watch, count: int, **states: State) -> None:

@@ -14,45 +14,15 @@ from collector.flows import bindings
 from collector.store import lanes, registers, status, unbound
 from collector.store.database import Connection, Database
 from collector.store.lanes import LostSpan
-from tests.collector.flows.watch import SECOND, START, Watch
+from tests.collector.flows.watch import A_CHECK_IS_DOWN, HOUR, SECOND, START, Watch
 
 UP, DOWN = State.UP, State.DOWN
-HOUR = 3600 * SECOND
-A_CHECK_IS_DOWN = ("down", "check_state", 2)
-"""Key, measure and level of a rule."""
-
-
-@pytest.fixture
-async def watch(database: Database) -> Watch:
-    world = Watch(database)
-    await world.build()
-    return world
 
 
 def seen(watch: Watch, name: str, state: State, *, wire: str = "local", live: bool = True) -> None:
     """One result of a check that is looked at hourly."""
     result = watch.result(name, state, reason="refused", step_ms=HOUR)
     watch.arrive([result._replace(wire_id=f"{wire}:{name}")], live=live)
-
-
-async def define(watch: Watch, name: str, *, host: str = "web-1") -> int:
-    """Define a check here."""
-    data = {"key": name, "name": name, "host": host, "kind": "tcp", "options": {"address": "x:1"}}
-    check = await watch.registrar.create("test", "check", {**data, "interval_seconds": HOUR / SECOND})
-    return int(check.id)
-
-
-async def declare(watch: Watch, name: str) -> int:
-    """What the agent's declaration leads to; the next thing that it sends is looked at with it."""
-    check_id = await define(watch, name)
-    watch.database.write_now(lambda c: status.bind(c, "a1", f"local:{name}", check_id=check_id))
-    return check_id
-
-
-async def restart(watch: Watch) -> None:
-    """`kill -9` and a new process: only what is on disk is left."""
-    watch.evaluator = watch.another()
-    await watch.evaluator.start()
 
 
 def runs(watch: Watch, check_id: int) -> list[tuple[int, State]]:
@@ -71,13 +41,13 @@ def lost(watch: Watch) -> list[LostSpan]:
 async def test_a_result_outlives_the_process_and_leads_to_its_alert_once(watch: Watch) -> None:
     await watch.rule(*A_CHECK_IS_DOWN)
     seen(watch, "backup", DOWN)
-    await restart(watch)
-    check_id = await declare(watch, "backup")
+    await watch.restart()
+    check_id = await watch.declare("backup")
     await watch.later(1)
     assert runs(watch, check_id) == [(START, DOWN)]
     assert (watch.state("check", check_id), waiting(watch)) == (DOWN, 0)
     assert watch.told() == [("firing", "down")]
-    await restart(watch)
+    await watch.restart()
     await watch.later(1)
     watch.arrive()
     assert (runs(watch, check_id), watch.told()) == ([(START, DOWN)], [("firing", "down")])
@@ -86,15 +56,15 @@ async def test_a_result_outlives_the_process_and_leads_to_its_alert_once(watch: 
 async def test_one_that_is_bound_when_the_process_dies_before_the_next_look_is_not_waited_for(watch: Watch) -> None:
     await watch.rule(*A_CHECK_IS_DOWN)
     seen(watch, "backup", DOWN)
-    check_id = await declare(watch, "backup")
-    await restart(watch)
+    check_id = await watch.declare("backup")
+    await watch.restart()
     assert (runs(watch, check_id), waiting(watch)) == ([(START, DOWN)], 0)
     assert watch.told() == [("firing", "down")]
 
 
 async def test_a_transaction_that_fails_leaves_it_waiting(watch: Watch) -> None:
     seen(watch, "backup", DOWN)
-    check_id = await declare(watch, "backup")
+    check_id = await watch.declare("backup")
 
     def dies(connection: Connection) -> None:
         batch = Accepted("a1", 1, watch.now_ms, True, documents=[Document("host", watch.now_ms, b"{}")])
@@ -123,8 +93,8 @@ async def test_results_before_and_after_the_definition_are_in_order(watch: Watch
     seen(watch, "backup", UP)
     watch.now_ms += HOUR
     seen(watch, "backup", DOWN)
-    await restart(watch)
-    check_id = await declare(watch, "backup")
+    await watch.restart()
+    check_id = await watch.declare("backup")
     watch.now_ms += HOUR
     seen(watch, "backup", UP)
     assert runs(watch, check_id) == [(START, UP), (START + HOUR, DOWN), (START + 2 * HOUR, UP)]
@@ -135,7 +105,7 @@ async def test_what_is_over_when_its_check_appears_is_history_and_no_news(watch:
     await watch.rule(*A_CHECK_IS_DOWN)
     seen(watch, "backup", DOWN)
     await watch.later(5 * HOUR / SECOND)
-    check_id = await declare(watch, "backup")
+    check_id = await watch.declare("backup")
     await watch.later(1)
     assert runs(watch, check_id) == [(START, DOWN)]
     assert watch.state("check", check_id) is State.UNKNOWN
@@ -145,8 +115,8 @@ async def test_what_is_over_when_its_check_appears_is_history_and_no_news(watch:
 async def test_a_central_check_that_is_defined_later_is_found_although_its_agent_is_silent(watch: Watch) -> None:
     await watch.rule(*A_CHECK_IS_DOWN)
     seen(watch, "backup", DOWN, wire="central")
-    await restart(watch)
-    check_id = await define(watch, "backup")
+    await watch.restart()
+    check_id = await watch.define("backup")
     await watch.later(1)
     assert runs(watch, check_id) == [(START, DOWN)]
     assert watch.told() == [("firing", "down")]
@@ -154,7 +124,7 @@ async def test_a_central_check_that_is_defined_later_is_found_although_its_agent
 
 async def test_an_agent_does_not_speak_for_checks_of_another_host(watch: Watch) -> None:
     await watch.registrar.create("test", "host", {"key": "db-1", "name": "db-1"})
-    check_id = await define(watch, "backup", host="db-1")
+    check_id = await watch.define("backup", host="db-1")
     await watch.later(1)
     seen(watch, "backup", DOWN, wire="central")
     await watch.evaluator.reload()
@@ -165,7 +135,7 @@ async def test_what_no_check_ever_came_for_is_given_up_after_a_week_and_declared
     seen(watch, "ghost", DOWN)
     await watch.later(3 * 86_400)
     seen(watch, "ghost", UP)
-    await restart(watch)
+    await watch.restart()
     await watch.later(bindings.WAITING_MS / SECOND - 3 * 86_400 + 60)
     (gap,) = lost(watch)
     assert (gap.reason, gap.detail, gap.samples, gap.from_ms) == ("unregistered", "local:ghost", 1, START)
@@ -181,7 +151,7 @@ async def test_more_than_is_kept_for_one_agent_is_declared_lost(watch: Watch) ->
     watch.arrive([watch.result("ghost", DOWN, at_ms=START - most + number) for number in range(most + 1)])
     (gap,) = lost(watch)
     assert (gap.reason, gap.samples, gap.from_ms) == ("unregistered", 1 + most // 10, START - most)
-    check_id = await declare(watch, "ghost")
+    check_id = await watch.declare("ghost")
     await watch.later(1)
     assert runs(watch, check_id) == [(START - most + most // 10 + 1, DOWN)]
 

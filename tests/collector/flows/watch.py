@@ -22,6 +22,9 @@ from collector.store.status import Transition
 SECOND = 1000
 START = 1_780_000_000_000
 STEP, TIMEOUT = 10 * SECOND, 2 * SECOND
+HOUR = 3600 * SECOND
+A_CHECK_IS_DOWN = ("down", "check_state", 2)
+"""Key, measure and level of a rule."""
 FILESYSTEM = (("device", "/dev/vda1"), ("fstype", "ext4"), ("mountpoint", "/"))
 DISK = Layout(
     (
@@ -78,6 +81,23 @@ class Watch:
         data = {"key": key, "name": key, "measure": measure, "level": level, **fields}
         await self.registrar.create("test", "rule", data)
         await self.evaluator.reload()
+
+    async def define(self, name: str, *, host: str = "web-1") -> int:
+        """A check that is looked at hourly, which the evaluator does not know before its next tick."""
+        data = {"key": name, "name": name, "host": host, "kind": "tcp", "options": {"address": "x:1"}}
+        check = await self.registrar.create("test", "check", {**data, "interval_seconds": HOUR / SECOND})
+        return int(check.id)
+
+    async def declare(self, name: str) -> int:
+        """What the agent's declaration of such a check leads to."""
+        check_id = await self.define(name)
+        self.database.write_now(lambda c: status.bind(c, "a1", f"local:{name}", check_id=check_id))
+        return check_id
+
+    async def restart(self) -> None:
+        """`kill -9` and a new process: only what is on disk is left."""
+        self.evaluator = self.another()
+        await self.evaluator.start()
 
     def result(
         self, name: str, state: State, *, at_ms: int | None = None, reason: str = "", step_ms: int = STEP
