@@ -18,6 +18,7 @@ from agent.probes.units import Unit
 from agent.reason import Reason
 from agent.sample import Moment, State
 from collector.domain.registers.check_options import problems
+from tests.ports import free_ports
 
 from .running import outcome
 
@@ -98,14 +99,13 @@ def test_real_socket_of_this_process_is_found() -> None:
 def test_accepted_proposal_is_up_wherever_the_program_listens(bound: str) -> None:
     address, _, both = bound.partition(" ")
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    for port in range(20_200, 20_300):
-        try:
-            server = socket.create_server((address, port), family=family, dualstack_ipv6=bool(both))
-        except OSError as error:
-            if error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
-                pytest.skip(f"this host has no {address}")
-            continue
-        break
+    (port,) = free_ports(1)  # drawn at random: the other cases run beside this one
+    try:
+        server = socket.create_server((address, port), family=family, dualstack_ipv6=bool(both))
+    except OSError as error:
+        if error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+            pytest.skip(f"this host has no {address}")
+        raise
     with server:
         (listener,) = [each for each in listening.read(Path("/proc")) if each.port == port]
         proposal = propose(listener, host_name="web-3")
